@@ -1,0 +1,55 @@
+# Each target makes what it needs in .venv by itself; all that must be there is Python (3.11 to 3.13) and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LISTS := pyproject.toml setup.py constraints.txt
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help segment test lint bench
+
+help:
+	@echo 'make segment CT=image CLICKS="label:+:R,A,S;..." OUT=result.seg.nrrd [ARGS="..."]'
+	@echo '                 one click is label, + (inside) or - (outside), and its place in RAS millimetres;'
+	@echo '                 CT is a NIfTI, NRRD or MetaImage file or a DICOM folder; ARGS goes to samspine segment'
+	@echo 'make test        lint, then every test that needs no GPU'
+	@echo 'make lint        ruff and mypy alone'
+	@echo 'make bench       timings as one JSON object'
+	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder where the packages go (now $(VENV))'
+
+segment: $(VENV)/.segment
+	@test -n '$(CT)' -a -n '$(CLICKS)' -a -n '$(OUT)' || { \
+	    echo 'make segment needs CT, CLICKS and OUT: CT=ct.nii.gz CLICKS="L3:+:10,-20,30" OUT=l3.seg.nrrd' >&2; exit 2; }
+	@IFS=';'; set -f --; \
+	for click in $$(echo '$(CLICKS)' | sed -E 's/(,[-+0-9.eE]+)[ ;]+/\1;/g'); do set -- "$$@" --click "$$click"; done; \
+	unset IFS; $(BIN)/samspine segment '$(CT)' '$(OUT)' "$$@" $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest -m 'not gpu'
+
+bench: $(VENV)/.test
+	@$(BIN)/python -m Benchmarks
+
+$(VENV)/.segment: $(LISTS) | $(BIN)/pip
+	$(INSTALL) '.[sam,dicom]'
+	@touch $@
+
+$(VENV)/.test: $(LISTS) | $(BIN)/pip
+	$(INSTALL) '.[sam,dicom,mrml,train,test]'
+	@touch $@ $(VENV)/.segment
+
+$(BIN)/pip:
+	@command -v '$(PYTHON)' >/dev/null || { \
+	    echo 'There is no $(PYTHON) here: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=...' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "The versions in constraints.txt need Python 3.11, 3.12 or 3.13, $(PYTHON) is $$($(PYTHON) -V):" \
+	         'name another: make PYTHON=python3.12' >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo '$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)

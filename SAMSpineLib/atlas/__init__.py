@@ -1,0 +1,1 @@
+"""Atlases, registration and label propagation."""

@@ -1,0 +1,75 @@
+"""Undo and redo, bit for bit: each step keeps the crop it changed, before and after."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from SAMSpineLib.engine.merging import PatchAnswer
+from SAMSpineLib.prompts import Prompt
+from SAMSpineLib.volume import Extent
+
+
+@dataclass(frozen=True)
+class LabelState:
+    """What a session knows of one label: its prompts in order and the answers they led to."""
+
+    prompts: tuple[Prompt, ...] = ()
+    answers: tuple[PatchAnswer, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One change of the label map (crops K, J, I) and of one label's state."""
+
+    label: int
+    extent: Extent
+    before: npt.NDArray[np.uint16] = field(repr=False)
+    after: npt.NDArray[np.uint16] = field(repr=False)
+    state_before: LabelState
+    state_after: LabelState
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of both crops and of the answers."""
+        answers = {*self.state_before.answers, *self.state_after.answers}
+        return self.before.nbytes + self.after.nbytes + sum(answer.probability.nbytes for answer in answers)
+
+
+class History:
+    """The steps that can be undone and those that can be redone."""
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        """Keep steps within a memory bound; the oldest is forgotten first, the newest never."""
+        self._limit = limit_bytes
+        self._done: deque[Step] = deque()
+        self._undone: list[Step] = []
+
+    def push(self, step: Step) -> None:
+        """Add a step; what had been undone is gone."""
+        self._undone.clear()
+        self._done.append(step)
+        while len(self._done) > 1 and sum(kept.nbytes for kept in self._done) > self._limit:
+            self._done.popleft()
+
+    def undo(self) -> Step | None:
+        """Take back the newest step, or None."""
+        if not self._done:
+            return None
+        self._undone.append(self._done.pop())
+        return self._undone[-1]
+
+    def redo(self) -> Step | None:
+        """Bring back the newest undone step, or None."""
+        if not self._undone:
+            return None
+        self._done.append(self._undone.pop())
+        return self._done[-1]
+
+    def clear(self) -> None:
+        """Forget all steps."""
+        self._done.clear()
+        self._undone.clear()

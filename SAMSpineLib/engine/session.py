@@ -1,0 +1,303 @@
+"""The interactive door: one volume being segmented, one prompt at a time.
+
+    session = Session(build_promptable())
+    session.set_volume(read_volume(path))
+    session.select(spine_labels().by_name("L3"))
+    update = session.add(Point((10.0, -20.0, 30.0)))   # the crop that changed
+    session.undo()
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from SAMSpineLib.engine.cache import EncodedCache
+from SAMSpineLib.engine.history import History, LabelState, Step
+from SAMSpineLib.engine.merging import PatchAnswer, merge
+from SAMSpineLib.engine.painting import painted, union
+from SAMSpineLib.engine.propagation import Walker
+from SAMSpineLib.engine.settings import EngineSettings
+from SAMSpineLib.errors import LabelError, PromptError
+from SAMSpineLib.labels import Label
+from SAMSpineLib.mask_update import MaskUpdate
+from SAMSpineLib.models.protocols import Probability, Promptable
+from SAMSpineLib.prompts import Box, Lasso, MaskPrompt, Point, Prompt, Ras, Scribble
+from SAMSpineLib.resampling import sample
+from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
+
+LabelMap = npt.NDArray[np.uint16]
+NOWHERE: Extent = (0, -1, 0, -1, 0, -1)
+
+
+class Session:
+    """Segment one volume label by label; every step can be undone and returns what it changed."""
+
+    def __init__(self, model: Promptable, settings: EngineSettings | None = None) -> None:
+        """Answer prompts with `model`."""
+        self.model = model
+        self.settings = settings or EngineSettings()
+        self.cache = EncodedCache(model, limit_bytes=self.settings.cache_bytes)
+        self._history = History(limit_bytes=self.settings.undo_bytes)
+        self._states: dict[int, LabelState] = {}
+        self._volume: Volume | None = None
+        self._label: Label | None = None
+        self._overwrite = False
+        self._loaded: dict[int, Extent] = {}
+        self._map: LabelMap = np.zeros((0, 0, 0), np.uint16)
+
+    def set_volume(self, volume: Volume, labels: npt.NDArray[np.integer] | None = None) -> None:
+        """Open a volume, with nothing segmented or with an earlier label map (K, J, I) to go on with.
+
+        Raises:
+            LabelError: if the label map has another shape than the volume.
+        """
+        if labels is not None and labels.shape != volume.shape:
+            msg = f"An earlier result of shape {labels.shape} does not fit the volume of shape {volume.shape}"
+            raise LabelError(msg)
+        self._volume = volume
+        self._map = np.zeros(volume.shape, np.uint16) if labels is None else labels.astype(np.uint16)
+        self.cache.clear()
+        self._history.clear()
+        self._states.clear()
+        self._loaded = loaded_extents(self._map) if labels is not None else {}
+
+    @property
+    def volume(self) -> Volume:
+        """The open volume.
+
+        Raises:
+            PromptError: if there is none.
+        """
+        if self._volume is None:
+            msg = "No volume is open: call set_volume first"
+            raise PromptError(msg)
+        return self._volume
+
+    def select(self, label: Label, *, overwrite: bool = False) -> None:
+        """Choose the structure that prompts speak of; `overwrite` lets it take voxels from other labels."""
+        self._label, self._overwrite = label, overwrite
+
+    @property
+    def label(self) -> Label:
+        """The selected structure.
+
+        Raises:
+            LabelError: if none is selected.
+        """
+        if self._label is None:
+            msg = "No structure is selected: call select first"
+            raise LabelError(msg)
+        return self._label
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """Prompts of the selected label, in order."""
+        return self._state.prompts
+
+    @property
+    def result(self) -> LabelMap:
+        """The label map (K, J, I) on the volume's grid; a read-only view."""
+        view = self._map.view()
+        view.flags.writeable = False
+        return view
+
+    def mask(self, value: int) -> npt.NDArray[np.uint8]:
+        """Return one label's mask (K, J, I) of 0 and 1."""
+        return (self._map == value).astype(np.uint8)
+
+    def quality(self, value: int) -> float | None:
+        """Return the Dice that the model expects of a label (0..1), or None where it was not prompted."""
+        answers = self._states.get(value, LabelState()).answers
+        return min(answer.quality for answer in answers) if answers else None
+
+    def add(self, prompt: Prompt) -> MaskUpdate:
+        """Add a prompt for the selected label and return what changed.
+
+        Raises:
+            PromptError: if the prompt lies outside the volume.
+        """
+        check_inside(prompt, self.volume.grid)
+        state = self._answered(self._state, prompt)
+        return self._commit(state)
+
+    def remove(self, prompt: Prompt) -> MaskUpdate:
+        """Take one prompt of the selected label back, as if it had never been given.
+
+        Raises:
+            PromptError: if the label has no such prompt.
+        """
+        if prompt not in self._state.prompts:
+            msg = f"{self.label.name} has no such prompt to remove: {prompt}"
+            raise PromptError(msg)
+        kept = list(self._state.prompts)
+        kept.remove(prompt)
+        state = LabelState()
+        for earlier in kept:
+            state = self._answered(state, earlier)
+        return self._commit(state)
+
+    def clear(self) -> MaskUpdate:
+        """Remove the selected label's prompts and voxels."""
+        return self._commit(LabelState(), also=self._loaded.get(self.label.value))
+
+    def undo(self) -> MaskUpdate:
+        """Take back the last step of any label; nothing changes if there is none."""
+        step = self._history.undo()
+        if step is None:
+            return MaskUpdate.nothing(0, "There is nothing to undo")
+        return self._restore(step, step.before, step.state_before)
+
+    def redo(self) -> MaskUpdate:
+        """Do again what `undo` took back; nothing changes if there is nothing."""
+        step = self._history.redo()
+        if step is None:
+            return MaskUpdate.nothing(0, "There is nothing to redo")
+        return self._restore(step, step.after, step.state_after)
+
+    @property
+    def _state(self) -> LabelState:
+        return self._states.get(self.label.value, LabelState())
+
+    def _answered(self, state: LabelState, prompt: Prompt) -> LabelState:
+        """Return the label's state after one more prompt."""
+        prompts = (*state.prompts, prompt)
+        walker = Walker(self.model, self.cache, self.volume, self.settings, self.label.joins_levels)
+        home = _home(state.answers, prompt)
+        if home is not None:
+            again = walker.answer(home.grid, prompts, previous=home.probability)
+            answers = [again if answer is home else answer for answer in state.answers]
+        elif _is_negative(prompt):
+            return LabelState(prompts, state.answers)
+        else:
+            grid = self.model.grid_at(anchor(prompt))
+            previous = merge(state.answers, grid)[0] if state.answers else self._earlier(grid)
+            found = walker.answer(grid, prompts, previous=previous)
+            if previous is None and not self.label.whole:
+                found = walker.recentred(found, prompts)
+            answers = [*state.answers, found]
+        limit = self.settings.max_patches_large if self.label.whole else self.settings.max_patches
+        return LabelState(prompts, tuple(walker.walk(answers, prompts, limit=limit)))
+
+    def _commit(self, state: LabelState, *, also: Extent | None = None) -> MaskUpdate:
+        """Write a label's new mask into the label map, remember the step, and return the crop.
+
+        Voxels of the label are replaced within its patches and within `also`; an earlier result stays elsewhere.
+        """
+        value = self.label.value
+        before = self._states.get(value, LabelState())
+        old, new = union(also, union(self._extent_of(before), self._extent_of(state))), None
+        found = None
+        if state.answers:
+            probability, lattice = merge(state.answers)
+            found = painted(
+                probability, lattice, self.volume.grid, state.prompts, threshold=self.settings.threshold
+            )
+            new = found[1] if found is not None else None
+        extent = union(old, new) or NOWHERE
+        crop = self._map[slices_of(extent)]
+        original = crop.copy()
+        crop[crop == value] = 0
+        lost: tuple[int, ...] = ()
+        if found is not None and new is not None:
+            lost = self._paint(found[0], new, value)
+        self._history.push(Step(value, extent, original, crop.copy(), before, state))
+        self._states[value] = state
+        visited = tuple(answer.grid for answer in state.answers)
+        message = "" if found is not None else f"{self.label.name} is empty now"
+        return MaskUpdate(value, (crop == value).astype(np.uint8), extent, lost, visited, message)
+
+    def _paint(self, mask: npt.NDArray[np.bool_], extent: Extent, value: int) -> tuple[int, ...]:
+        """Set a label's voxels; other labels keep theirs unless overwriting was asked for. Return who lost voxels."""
+        target = self._map[slices_of(extent)]
+        if not self._overwrite:
+            mask = mask & (target == 0)
+        lost = np.unique(target[mask])
+        target[mask] = value
+        return tuple(int(one) for one in lost if one not in (0, value))
+
+    def _extent_of(self, state: LabelState) -> Extent | None:
+        """Return an extent that holds all voxels that prompts have given to a label."""
+        extent = None
+        for answer in state.answers:
+            extent = union(extent, self.volume.grid.extent_of(answer.grid))
+        return extent
+
+    def _earlier(self, grid: Grid) -> Probability | None:
+        """Return what an earlier result says of the selected label on a patch, or None if it says nothing."""
+        extent = self._loaded.get(self.label.value)
+        if extent is None:
+            return None
+        mask = (self._map[slices_of(extent)] == self.label.value).astype(np.float32)
+        known = sample(mask, self.volume.grid.crop(extent), grid, fill=0.0)
+        return known if known.any() else None
+
+    def _restore(self, step: Step, voxels: LabelMap, state: LabelState) -> MaskUpdate:
+        self._map[slices_of(step.extent)] = voxels
+        self._states[step.label] = state
+        visited = tuple(answer.grid for answer in state.answers)
+        return MaskUpdate(step.label, (voxels == step.label).astype(np.uint8), step.extent, (), visited)
+
+
+def loaded_extents(labels: LabelMap) -> dict[int, Extent]:
+    """Return the extent of each value of a label map."""
+    boxes = enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1)
+    return {
+        value: (i.start, i.stop - 1, j.start, j.stop - 1, k.start, k.stop - 1)
+        for value, (k, j, i) in ((value, box) for value, box in boxes if box is not None)
+    }
+
+
+def anchor(prompt: Prompt) -> Ras:
+    """Return the place (RAS mm) around which a prompt is best answered."""
+    if isinstance(prompt, Point):
+        return prompt.ras
+    if isinstance(prompt, Box):
+        return prompt.centre
+    if isinstance(prompt, (Scribble, Lasso)):
+        x, y, z = np.mean(prompt.points, axis=0).tolist()
+        return (x, y, z)
+    ijk = np.argwhere(prompt.mask)[:, ::-1]
+    x, y, z = prompt.grid.to_ras((ijk.min(axis=0) + ijk.max(axis=0)) / 2).tolist()
+    return (x, y, z)
+
+
+def check_inside(prompt: Prompt, grid: Grid) -> None:
+    """Refuse a prompt that does not touch the volume.
+
+    Raises:
+        PromptError: saying where the prompt lies and where the volume does.
+    """
+    places = {
+        Point: lambda: [prompt.ras],
+        Scribble: lambda: prompt.points,
+        Lasso: lambda: prompt.points,
+    }.get(type(prompt), lambda: [anchor(prompt)])()
+    if any(grid.voxel_at(place) is not None for place in places):
+        return
+    corners = grid.to_ras([[0, 0, 0], np.array(grid.shape[::-1]) - 1])
+    low, high = corners.min(axis=0).round(1).tolist(), corners.max(axis=0).round(1).tolist()
+    msg = (
+        f"The {type(prompt).__name__.lower()} at {tuple(round(x, 1) for x in places[0])} lies outside the volume, "
+        f"which reaches from {tuple(low)} to {tuple(high)} (R, A, S in mm)"
+    )
+    raise PromptError(msg)
+
+
+def _is_negative(prompt: Prompt) -> bool:
+    return isinstance(prompt, (Point, Scribble, Lasso)) and not prompt.positive
+
+
+def _home(answers: tuple[PatchAnswer, ...], prompt: Prompt) -> PatchAnswer | None:
+    """Return the patch in which a prompt lies deepest, prompted ones first; None if it is in none."""
+    place = anchor(prompt)
+    best, best_depth = None, (False, 4.0)
+    for answer in answers:
+        ijk = answer.grid.to_ijk(place)
+        last = np.array(answer.grid.shape[::-1]) - 1
+        depth = float(np.minimum(ijk, last - ijk).min())
+        rank = (answer.prompted and depth > 4.0, depth)
+        if depth > 4.0 and rank > best_depth:
+            best, best_depth = answer, rank
+    return best

@@ -1,0 +1,28 @@
+"""All that can be set about the engine: one dataclass for command line, panel, web app and server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Limits and thresholds of interactive segmentation.
+
+    Attributes:
+        threshold: probability from which a voxel belongs to the structure.
+        cache_bytes: memory that encoded patches may hold.
+        undo_bytes: memory that the undo history may hold; the oldest steps are forgotten first.
+        max_patches: patches that one structure may spread over.
+        max_patches_large: the same for structures that are known to be larger than a patch (sacrum, canal, spine).
+        face_voxels: marked voxels on a patch's face from which the structure is followed beyond it.
+        heat_threshold: how sure the cross-patch prompter must be of a click before it is used.
+    """
+
+    threshold: float = 0.5
+    cache_bytes: int = 512 * 2**20
+    undo_bytes: int = 256 * 2**20
+    max_patches: int = 6
+    max_patches_large: int = 96
+    face_voxels: int = 12
+    heat_threshold: float = 0.35

@@ -1,0 +1,1 @@
+"""Networks and their weights, one published system per module or folder."""

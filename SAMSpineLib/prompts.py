@@ -1,0 +1,106 @@
+"""What a human or a `Prompter` tells the network, in RAS millimetres.
+
+Prompts are frozen and know nothing of voxels: the engine brings them into whatever grid a network works on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from SAMSpineLib.errors import PromptError
+from SAMSpineLib.volume import Grid
+
+Ras = tuple[float, float, float]
+
+
+def _finite_ras(point: object, what: str) -> Ras:
+    values = np.asarray(point, dtype=float).ravel()
+    if values.shape != (3,) or not np.isfinite(values).all():
+        msg = f"{what} must be three finite numbers (R, A, S in mm), got {point!r}"
+        raise PromptError(msg)
+    return (float(values[0]), float(values[1]), float(values[2]))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A click. `ras` is its place (RAS mm); `positive` says inside or outside the structure."""
+
+    ras: Ras
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the coordinates."""
+        object.__setattr__(self, "ras", _finite_ras(self.ras, "A point"))
+
+
+@dataclass(frozen=True)
+class Box:
+    """An axis-aligned box in RAS mm around the structure, given by any two opposite corners."""
+
+    corner_a: Ras
+    corner_b: Ras
+
+    def __post_init__(self) -> None:
+        """Order the corners so that `corner_a` is the lower one on every axis."""
+        a, b = _finite_ras(self.corner_a, "A box corner"), _finite_ras(self.corner_b, "A box corner")
+        object.__setattr__(self, "corner_a", tuple(np.minimum(a, b).tolist()))
+        object.__setattr__(self, "corner_b", tuple(np.maximum(a, b).tolist()))
+
+    @property
+    def centre(self) -> Ras:
+        """Middle of the box (RAS mm)."""
+        x, y, z = ((np.asarray(self.corner_a) + np.asarray(self.corner_b)) / 2).tolist()
+        return (x, y, z)
+
+
+@dataclass(frozen=True)
+class Scribble:
+    """A freehand line through the structure (or through what is not it): vertices in RAS mm."""
+
+    points: tuple[Ras, ...]
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        """Check that there is at least one vertex."""
+        if not self.points:
+            msg = "A scribble needs at least one point, got none"
+            raise PromptError(msg)
+        object.__setattr__(self, "points", tuple(_finite_ras(p, "A scribble point") for p in self.points))
+
+
+@dataclass(frozen=True)
+class Lasso:
+    """A closed planar outline around the structure in one slice: vertices in RAS mm."""
+
+    points: tuple[Ras, ...]
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        """Check that the outline can enclose something."""
+        if len(self.points) < 3:
+            msg = f"A lasso needs at least three points, got {len(self.points)}"
+            raise PromptError(msg)
+        object.__setattr__(self, "points", tuple(_finite_ras(p, "A lasso point") for p in self.points))
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPrompt:
+    """A rough mask to start from: `mask` (K, J, I), bool or probability in 0..1, on `grid`."""
+
+    mask: npt.NDArray[np.floating | np.bool_ | np.uint8] = field(repr=False)
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        """Check that mask and grid agree and that the mask is not empty."""
+        if tuple(self.mask.shape) != self.grid.shape:
+            msg = f"A mask prompt of shape {self.mask.shape} does not fit its grid of shape {self.grid.shape}"
+            raise PromptError(msg)
+        if not np.any(self.mask):
+            msg = "A mask prompt must mark at least one voxel, got an empty mask"
+            raise PromptError(msg)
+
+
+Prompt = Point | Box | Scribble | Lasso | MaskPrompt

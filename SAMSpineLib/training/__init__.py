@@ -1,0 +1,1 @@
+"""How the bundled weights came about: synthetic spines, datasets, clicks, losses, the loop."""

@@ -1,0 +1,51 @@
+"""What the network is scored by: MONAI's Dice and focal losses, weighted as published."""
+
+from __future__ import annotations
+
+import torch
+from monai.losses import DiceFocalLoss
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PromptLoss(nn.Module):
+    """Loss of one answer: 0.8 Dice + 0.2 focal on each of the two masks, and the error of the quality score.
+
+    The weights of Dice and focal are CT-SAM3D's (arXiv 2403.15063). Unlike the release, the quality score has a loss.
+    """
+
+    def __init__(self, *, other_mask: float = 0.25, quality: float = 0.1) -> None:
+        """Weigh the mask that was not asked for by `other_mask`, the quality score by `quality`."""
+        super().__init__()
+        self.segmentation = DiceFocalLoss(sigmoid=True, lambda_dice=0.8, lambda_focal=0.2, gamma=2.0, reduction="none")
+        self.other_mask = other_mask
+        self.quality = quality
+
+    def forward(self, logits: Tensor, quality: Tensor, masks: Tensor, asked: Tensor) -> Tensor:
+        """Return the mean loss.
+
+        Args:
+            logits: (B, 2, N, N, N) for part and whole.
+            quality: (B, 2) logits of the expected Dice.
+            masks: (B, 2, N, N, N) truth, 0 or 1.
+            asked: (B,) index of the mask that the user wants.
+        """
+        wanted = F.one_hot(asked, 2).to(logits.dtype)
+        weights = wanted + self.other_mask * (1 - wanted)
+        # Under automatic mixed precision the sums of Dice would overflow in half precision.
+        per_mask = self.segmentation(logits.float(), masks.float()).mean(dim=(2, 3, 4))
+        expected = F.mse_loss(torch.sigmoid(quality.float()), soft_dice(logits, masks), reduction="none")
+        return (weights * (per_mask + self.quality * expected)).sum() / weights.sum()
+
+
+@torch.no_grad()
+def soft_dice(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return the Dice (B, 2) of thresholded masks."""
+    predicted, truth = (logits > 0).float(), masks.float()
+    overlap = (predicted * truth).sum(dim=(2, 3, 4))
+    return (2 * overlap + 1) / (predicted.sum(dim=(2, 3, 4)) + truth.sum(dim=(2, 3, 4)) + 1)
+
+
+def heat_loss(heat: Tensor, target: Tensor, *, emphasis: float = 50.0) -> Tensor:
+    """Return the squared error of a heat map (B, 1, N, N, N); a click fills few voxels, so they weigh more."""
+    return ((1 + emphasis * target) * (heat - target) ** 2).mean()

@@ -1,0 +1,51 @@
+"""What is installed is whole: the wheel carries every module, and the data inside the package."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = ("pyproject.toml", "setup.py", "README.md", "LICENSE.txt")
+
+
+@pytest.fixture(scope="module")
+def a_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build from a copy, so that the checkout stays clean."""
+    copy = tmp_path_factory.mktemp("copy")
+    for folder in ("SAMSpineLib", "Resources"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in NEEDED:
+        shutil.copy(ROOT / name, copy)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return next((copy / "dist").glob("samspine-*.whl"))
+
+
+def files_under(folder: Path) -> set[str]:
+    return {path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_wheel_carries_every_module_and_every_resource(a_wheel: Path) -> None:
+    packed = set(zipfile.ZipFile(a_wheel).namelist())
+    modules = {name for name in files_under(ROOT / "SAMSpineLib") if name.endswith(".py")}
+    resources = {f"SAMSpineLib/{name}" for name in files_under(ROOT / "Resources")}
+    assert (modules | resources) - packed == set()
+
+
+def test_the_wheel_puts_nothing_beside_the_library(a_wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(a_wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"SAMSpineLib"}
+
+
+def test_an_installed_library_finds_its_own_resources(a_wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(a_wheel).extractall(tmp_path)
+    code = "from SAMSpineLib.resources import resource_path; import sys; sys.stdout.write(str(resource_path('Labels')))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(done.stdout) == tmp_path / "SAMSpineLib" / "Resources" / "Labels"
