@@ -61,7 +61,7 @@ class Grid:
     @cached_property
     def ras_to_ijk(self) -> Matrix:
         """Inverse of `ijk_to_ras` (4, 4)."""
-        return np.linalg.inv(self.ijk_to_ras)
+        return np.asarray(np.linalg.inv(self.ijk_to_ras), dtype=np.float64)
 
     @property
     def spacing(self) -> npt.NDArray[np.float64]:

@@ -117,7 +117,7 @@ def _noise(rng: np.random.Generator, value: Array, spacing: npt.NDArray[np.float
             rng.standard_normal(value.shape, dtype=np.float32), (0.3, 0.6, 14.0 / spacing[0]), truncate=2.0
         )
         noise += np.float32(scanner.streaks) * lines / (lines.std() + 1e-6)
-    return noise
+    return np.asarray(noise, dtype=np.float32)
 
 
 def _shading(shape: tuple[int, ...], scanner: Scanner) -> Array:

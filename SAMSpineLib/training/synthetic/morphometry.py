@@ -1,7 +1,8 @@
 """How large a vertebra is, by level: adult means after published morphometry, and one subject drawn from them.
 
 The figures are rounded means over both sexes, good enough as a prior that is then varied by 15 % between subjects and
-5 % between levels; they are no reference for measurement. Sources:
+5 % between levels; they are no reference for measurement. The
+cadavers of Panjabi's series were smaller than today's patients, hence a mean scale of 1.06. Sources:
 
 * C2-C7: Panjabi MM, Duranceau J, Goel V, Oxland T, Takata K. Cervical human vertebrae: quantitative three-dimensional
   anatomy of the middle and lower regions. Spine 1991;16(8):861-869.
@@ -122,13 +123,13 @@ def usual_wedge(label: int) -> float:
 
 def draw_levels(rng: np.random.Generator, levels: list[int], *, usual: bool, scale: float | None) -> list[LevelShape]:
     """Draw one subject's vertebrae, top first."""
-    size = scale if scale is not None else (1.0 if usual else float(np.clip(rng.normal(1.03, 0.075), 0.82, 1.24)))
+    size = scale if scale is not None else (1.0 if usual else float(np.clip(rng.normal(1.06, 0.08), 0.84, 1.28)))
     spread = 0.0 if usual else 1.0
     columns = len(TABLE[1])
     habit = np.exp(spread * 0.055 * rng.standard_normal(columns))
     habit[9:] = np.exp(spread * 0.15 * rng.standard_normal(columns - 9))
     habit[8] *= np.exp(spread * 0.08 * rng.standard_normal())
-    bulk = 1.0 if usual else float(rng.uniform(0.82, 1.22))
+    bulk = 1.0 if usual else float(rng.uniform(0.85, 1.32))
     sides = [_draw_level(rng, label, habit, size, spread) for label in levels]
     return [replace(level, bulk=bulk * level.bulk) for level in sides]
 
@@ -150,7 +151,7 @@ def _draw_level(rng: np.random.Generator, label: int, habit: np.ndarray, size: f
         usual,
         wedge=usual_wedge(label) + 0.02 * float(noise[1]),
         concavity=(deep, deep * 1.25),
-        waist=float(np.clip(0.12 + 0.03 * noise[2], 0.03, 0.22)),
+        waist=float(np.clip(0.14 + 0.04 * noise[2], 0.03, 0.25)),
         bulk=float(1 + 0.05 * noise[3]),
         slip=(float(noise[4]) * 0.7, float(noise[5]) * 1.2),
         facet=float(np.exp(0.1 * noise[6])),

@@ -7,13 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("slicer")
-
 from scipy.spatial.transform import Rotation
 
-from SAMSpineLib.mrml.scene import headless_scene
-from SAMSpineLib.mrml.volumes import node_from_volume
+from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.volume import Volume
 
 SHAPE = (20, 24, 28)
@@ -37,6 +33,9 @@ LATTICES = {
 
 @pytest.fixture
 def scene() -> Any:
+    # Not at the top: without slicer-core the tests of this folder are to be skipped, and this file must still load.
+    from SAMSpineLib.mrml.scene import headless_scene
+
     return headless_scene()
 
 
@@ -61,4 +60,27 @@ def a_volume(make_volume: Callable[..., Volume]) -> Volume:
 
 @pytest.fixture
 def a_volume_node(scene: Any, a_volume: Volume) -> Any:
+    from SAMSpineLib.mrml.volumes import node_from_volume
+
     return node_from_volume(scene, a_volume)
+
+
+@pytest.fixture
+def a_segmentation(scene: Any, a_volume_node: Any) -> Any:
+    from SAMSpineLib.mrml.segments import create_segmentation
+
+    return create_segmentation(scene, a_volume_node, "spine")
+
+
+@pytest.fixture
+def three_vertebrae(a_segmentation: Any, a_volume: Volume) -> Any:
+    """L3 over L4 over L5, slab upon slab, in one shared layer."""
+    from SAMSpineLib.mrml.segments import write_labelmap
+
+    labels = [spine_labels().by_name(name) for name in ("L3", "L4", "L5")]
+    array = np.zeros(a_volume.shape, np.uint8)
+    for label, start in zip(labels, (12, 7, 2), strict=True):
+        array[start : start + 5, 6:18, 8:20] = label.value
+    write_labelmap(a_segmentation, labels, array, a_volume.grid)
+    assert a_segmentation.GetSegmentation().GetNumberOfLayers() == 1
+    return a_segmentation
