@@ -137,6 +137,19 @@ class LabelTable:
         place = chain.index(label) + step if groups else -1
         return chain[place] if 0 <= place < len(chain) else None
 
+    def parts(self, label: Label) -> tuple[Label, ...]:
+        """Return the labels that together are the same structure in a label map that has no value for the whole.
+
+        The whole spine is all vertebrae, sacrum and coccyx; the sacrum is its segments too, which some label maps keep
+        apart. Anything else is only itself.
+        """
+        groups: tuple[str, ...] = ()
+        if label.joins_levels:
+            groups = (*_CHAINS[0], *_CHAINS[1])
+        elif label.group == "sacral":
+            groups = _CHAINS[1]
+        return tuple(one for one in self if one == label or one.group.removesuffix(_VARIANT) in groups)
+
     @classmethod
     def from_csv(cls, path: Path) -> LabelTable:
         """Read a table with the columns of `spine.csv`.

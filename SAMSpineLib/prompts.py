@@ -35,6 +35,11 @@ class Point:
         """Check the coordinates."""
         object.__setattr__(self, "ras", _finite_ras(self.ras, "A point"))
 
+    @property
+    def places(self) -> tuple[Ras, ...]:
+        """All places (RAS mm) that the prompt names."""
+        return (self.ras,)
+
 
 @dataclass(frozen=True)
 class Box:
@@ -50,10 +55,10 @@ class Box:
         object.__setattr__(self, "corner_b", tuple(np.maximum(a, b).tolist()))
 
     @property
-    def centre(self) -> Ras:
-        """Middle of the box (RAS mm)."""
+    def places(self) -> tuple[Ras, ...]:
+        """The middle of the box (RAS mm): its corners may well lie outside the volume."""
         x, y, z = ((np.asarray(self.corner_a) + np.asarray(self.corner_b)) / 2).tolist()
-        return (x, y, z)
+        return ((x, y, z),)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,11 @@ class Scribble:
             raise PromptError(msg)
         object.__setattr__(self, "points", tuple(_finite_ras(p, "A scribble point") for p in self.points))
 
+    @property
+    def places(self) -> tuple[Ras, ...]:
+        """All places (RAS mm) that the prompt names."""
+        return self.points
+
 
 @dataclass(frozen=True)
 class Lasso:
@@ -84,6 +94,11 @@ class Lasso:
             msg = f"A lasso needs at least three points, got {len(self.points)}"
             raise PromptError(msg)
         object.__setattr__(self, "points", tuple(_finite_ras(p, "A lasso point") for p in self.points))
+
+    @property
+    def places(self) -> tuple[Ras, ...]:
+        """All places (RAS mm) that the prompt names."""
+        return self.points
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,5 +117,18 @@ class MaskPrompt:
             msg = "A mask prompt must mark at least one voxel, got an empty mask"
             raise PromptError(msg)
 
+    @property
+    def places(self) -> tuple[Ras, ...]:
+        """The middle (RAS mm) of the box around the marked voxels."""
+        kji = np.argwhere(self.mask)
+        x, y, z = self.grid.to_ras(((kji.min(axis=0) + kji.max(axis=0)) / 2)[::-1]).tolist()
+        return ((x, y, z),)
+
 
 Prompt = Point | Box | Scribble | Lasso | MaskPrompt
+
+
+def anchor(prompt: Prompt) -> Ras:
+    """Return the place (RAS mm) around which a prompt is best answered: the middle of what it names."""
+    x, y, z = np.mean(prompt.places, axis=0).tolist()
+    return (x, y, z)

@@ -5,6 +5,8 @@ The cost is that of the target grid and the part of the volume it meets, never t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -13,18 +15,20 @@ from SAMSpineLib.volume import Extent, Grid, Matrix, slices_of
 
 AIR_HU = -1024.0
 
+Voxels = npt.NDArray[Any]
 
-def sample(array: npt.NDArray[np.number], grid: Grid, target: Grid, *, fill: float, order: int = 1) -> npt.NDArray:
+
+def sample(array: Voxels, grid: Grid, target: Grid, *, fill: float, order: int = 1) -> Voxels:
     """Interpolate voxels (K, J, I) on `grid` at the voxels of `target`.
 
-    Where `target` is coarser than `grid`, the image is smoothed first (standard deviation (ratio - 1) / 2 voxels), so that
-    thin cortical bone fades instead of flickering.
+    Where `target` is coarser than `grid` and the interpolation linear, the image is smoothed first (standard deviation
+    (ratio - 1) / 2 voxels), so that thin cortical bone fades instead of flickering.
 
     Args:
-        array: voxels of any real type.
+        array: voxels of any real type, also on disk (`numpy.memmap`): only the part that `target` meets is read.
         grid: where they lie.
         target: where values are wanted.
-        fill: value outside the volume.
+        fill: value outside the volume, which ends half a voxel beyond its outermost centres.
         order: 1 for linear (returns float32), 0 for nearest (keeps the type).
     """
     dtype = np.float32 if order else array.dtype
@@ -34,23 +38,34 @@ def sample(array: npt.NDArray[np.number], grid: Grid, target: Grid, *, fill: flo
     extent = _padded(grid, target)
     crop = np.asarray(array[slices_of(extent)], dtype=dtype)
     source = grid.crop(extent)
-    mapping = source.ras_to_ijk @ target.ijk_to_ras
+    # Rounded to far less than any place is known, so that the same grid gives the same voxels to the last bit.
+    mapping = np.round(source.ras_to_ijk @ target.ijk_to_ras, 10)
     if order:
         crop = _smoothed(crop, mapping)
     matrix, offset = mapping[2::-1, 2::-1], mapping[2::-1, 3]
     diagonal = np.allclose(matrix, np.diag(np.diag(matrix)), atol=1e-9)
-    values = ndimage.affine_transform(
+    values: Voxels = ndimage.affine_transform(
         crop, np.diag(matrix) if diagonal else matrix, offset, target.shape, dtype, order, mode="nearest"
     )
     values[~_inside(mapping, crop.shape, target.shape)] = fill
     return values
 
 
-def sample_labels(labels: npt.NDArray[np.integer], grid: Grid, target: Grid) -> npt.NDArray[np.integer]:
-    """Read a label map (K, J, I) on `grid` at the voxels of `target`: nearest voxel, 0 outside."""
+def sample_labels(labels: Voxels, grid: Grid, target: Grid) -> Voxels:
+    """Read a label map (K, J, I) on `grid` at the voxels of `target`: nearest voxel, 0 outside.
+
+    Both grids may be oblique and anisotropic. Where they are at the same place the array itself is returned, not a
+    copy. Only the part of `target` that labels reach is computed.
+    """
     if grid.same_place(target):
         return labels
-    return sample(labels, grid, target, fill=0, order=0)
+    result = np.zeros(target.shape, labels.dtype)
+    for k, j, i in ndimage.find_objects((labels != 0).view(np.uint8)):
+        source = grid.crop((i.start, i.stop - 1, j.start, j.stop - 1, k.start, k.stop - 1))
+        reached = target.extent_of(source)
+        if reached is not None:
+            result[slices_of(reached)] = sample(labels[k, j, i], source, target.crop(reached), fill=0, order=0)
+    return result
 
 
 def _touches(grid: Grid, target: Grid) -> bool:
@@ -76,15 +91,18 @@ def _smoothed(crop: npt.NDArray[np.float32], mapping: Matrix) -> npt.NDArray[np.
     sigmas = np.maximum(steps - 1.0, 0.0) / 2.0
     if sigmas.max() < 0.1:
         return crop
-    return ndimage.gaussian_filter(crop, sigmas, mode="nearest", truncate=2.5)
+    smooth: npt.NDArray[np.float32] = ndimage.gaussian_filter(crop, sigmas, mode="nearest", truncate=2.5)
+    return smooth
 
 
 def _inside(mapping: Matrix, source_shape: tuple[int, ...], shape: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
     """Mark the target voxels (K, J, I) whose centre lies within half a voxel of the source."""
     inside = np.ones(shape, bool)
-    k, j, i = (np.arange(n, dtype=np.float64) for n in shape)
+    k, j, i = np.ogrid[: shape[0], : shape[1], : shape[2]]
     for row, size in zip(mapping[:3], source_shape[::-1], strict=True):
         low, high = -0.5 - 1e-6, size - 0.5 + 1e-6
-        place = row[0] * i[None, None] + row[1] * j[None, :, None] + row[2] * k[:, None, None] + row[3]
+        # An axis without influence is left out: on parallel grids no sum grows beyond a line of voxels.
+        places = [step * axis for step, axis in zip(row[:3], (i, j, k), strict=True) if abs(step) * axis.size > 1e-9]
+        place = row[3] + sum(places[1:], start=places[0])
         inside &= (place >= low) & (place <= high)
     return inside

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from SAMSpineLib.errors import GeometryError, LabelError, PromptError
 from SAMSpineLib.evaluation.metrics import dice, json_number, mean_of, surface_dice
-from SAMSpineLib.evaluation.resample import resample_labels
 from SAMSpineLib.evaluation.robot import Placement, next_click
 from SAMSpineLib.labels import Label
 from SAMSpineLib.prompts import Point
+from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.volume import Volume
 
 NSD_TOLERANCE_MM = 2.0
@@ -183,7 +183,7 @@ class _Trial:
 
     def _score(self, curve: Curve) -> npt.NDArray[Any]:
         mask = self.session.mask(self.label.value)
-        predicted = resample_labels(mask, self.volume.grid, self.truth.grid)
+        predicted = sample_labels(mask, self.volume.grid, self.truth.grid)
         spacing = [float(s) for s in self.truth.grid.spacing[::-1]]
         curve.dice.append(dice(self.truth.array, predicted))
         curve.nsd_2mm.append(surface_dice(self.truth.array, predicted, spacing, NSD_TOLERANCE_MM))
@@ -208,7 +208,7 @@ def _reach(truth: Volume, volume: Volume) -> npt.NDArray[np.uint8] | None:
     """Return where in the truth's grid (K, J, I) the volume is; None says everywhere."""
     if truth.grid.same_place(volume.grid):
         return None
-    return resample_labels(np.ones(volume.shape, np.uint8), volume.grid, truth.grid)
+    return sample_labels(np.ones(volume.shape, np.uint8), volume.grid, truth.grid)
 
 
 def _truth_mask(truth: Volume, label: Label, reach: npt.NDArray[np.uint8] | None) -> Volume:

@@ -22,8 +22,8 @@ from SAMSpineLib.evaluation.metrics import (
     surface_dice,
     volume_cm3,
 )
-from SAMSpineLib.evaluation.resample import resample_labels
 from SAMSpineLib.labels import Label
+from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
 
 MAX_LABEL = 65535
@@ -96,7 +96,7 @@ def evaluate(prediction: Volume, truth: Volume, table: Iterable[Label] = ()) -> 
     if not wanted.boxes:
         msg = "The truth holds no label at all, so there is nothing to score: give a label map with at least one"
         raise LabelError(msg)
-    given = _LabelMap(resample_labels(native.array, native.grid, wanted.grid), wanted.grid)
+    given = _LabelMap(sample_labels(native.array, native.grid, wanted.grid), wanted.grid)
     names = {label.value: label.name for label in table}
     centres, found = wanted.centroids(), given.centroids()
     named = identified(found, centres)

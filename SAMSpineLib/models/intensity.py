@@ -13,8 +13,9 @@ MAX_SAMPLES = 1_000_000
 def intensity_window(volume: Volume, hounsfield: tuple[float, float]) -> tuple[float, float]:
     """Return the range of intensities that a network is shown.
 
-    CT has units of its own: the range is `hounsfield`. For anything else it is the 0.5th to 99.5th percentile of the whole
-    volume (of at most a million voxels spread over it), never of a slice, so that a tissue looks the same everywhere.
+    CT has units of its own: the range is `hounsfield`. For anything else it is the 0.5th to 99.5th percentile of the
+    whole volume (of at most a million voxels spread over it), never of a slice, so that a tissue looks the same
+    everywhere.
     """
     if volume.modality == "CT":
         return hounsfield

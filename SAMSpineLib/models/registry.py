@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from SAMSpineLib.errors import ModelError
+from SAMSpineLib.errors import ModelError, SAMSpineError
 from SAMSpineLib.resources import resource_path
 
 
@@ -32,26 +32,27 @@ def model_entries() -> dict[str, ModelEntry]:
     """Return all bundled models by name.
 
     Raises:
-        ModelError: if the list is damaged.
+        ModelError: if the list is missing or damaged.
     """
     try:
         rows = json.loads(resource_path("models.json").read_text(encoding="utf-8"))
         return {row["name"]: ModelEntry(**row) for row in rows}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        msg = f"The list of models, Resources/models.json, is damaged ({error}); reinstall SAMSpine"
+    except (ValueError, KeyError, TypeError, SAMSpineError) as error:
+        msg = f"The list of models, Resources/models.json, cannot be read ({error}); reinstall SAMSpine"
         raise ModelError(msg) from error
 
 
 def verify(entry: ModelEntry) -> Path:
-    """Return the path of a model's weights after checking their size and SHA-256.
+    """Return the path of a model's weights after checking their SHA-256.
 
     Raises:
         ModelError: if the file is missing or is not the one that was released.
     """
-    path = entry.path
-    if not path.is_file():
-        msg = f"The weights of '{entry.name}' are missing at '{path}'; reinstall SAMSpine"
-        raise ModelError(msg)
+    try:
+        path = entry.path
+    except SAMSpineError as error:
+        msg = f"The weights of '{entry.name}' are missing; {error}"
+        raise ModelError(msg) from error
     found = checksum(path)
     if found != entry.sha256:
         msg = (
@@ -64,5 +65,8 @@ def verify(entry: ModelEntry) -> Path:
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ OTHER = 1000
 MAX_PLACES = 4000
 
 # Networks see 1.5 to 2 mm voxels: finer phantoms would only cost time.
-TRAINING_PHANTOMS = PhantomSettings(max_voxels=2_500_000)
+TRAINING_PHANTOMS = PhantomSettings.training(spacing=1.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,23 +64,28 @@ class Case:
 
 
 def _structure(image: Volume, labels: npt.NDArray[np.int16], value: int, box: tuple[slice, ...]) -> Structure:
+    """Describe what lies in a box of the label map; on oblique grids the bounds are those of the turned box."""
     crop = labels[box] == value
     low = np.array([side.start for side in box])
     kji = np.argwhere(crop) + low
     depth = ndimage.distance_transform_edt(np.pad(crop, 1), sampling=image.grid.spacing[::-1])
     core = np.array(np.unravel_index(int(depth.argmax()), depth.shape)) - 1 + low
-    ends = image.grid.to_ras(np.stack([kji.min(axis=0), kji.max(axis=0)])[:, ::-1])
+    sides = [(side.start, side.stop - 1) for side in reversed(box)]
+    corners = image.grid.to_ras(np.array(np.meshgrid(*sides)).reshape(3, -1).T)
+    bounds = np.stack([corners.min(axis=0), corners.max(axis=0)])
     chosen = kji[np.linspace(0, len(kji) - 1, min(len(kji), MAX_PLACES)).astype(int)]
-    return Structure(value, image.grid.to_ras(core[::-1]), image.grid.to_ras(chosen[:, ::-1]), np.sort(ends, axis=0))
+    return Structure(value, image.grid.to_ras(core[::-1]), image.grid.to_ras(chosen[:, ::-1]), bounds)
 
 
 def read_manifest(path: Path) -> list[Case]:
     """Read the real cases of a CSV file with the columns `image,labels,ids,weight`.
 
-    Paths are relative to the file. `ids` names the numbering of the label map: `verse`, `totalsegmentator` or `samspine`.
+    Paths are relative to the file. `ids` names the numbering of the label map: `verse`, `totalsegmentator` or
+    `samspine`. `weight` (1 where it is empty) says how often a case is drawn.
 
     Raises:
-        VolumeError: if the file or a column is missing.
+        VolumeError: if the file, a column or a path is missing, a weight is not above 0, or an image is unusable.
+        LabelError: if a numbering is unknown or a label map does not fit it.
     """
     if not path.is_file():
         msg = f"The training manifest '{path}' does not exist; expected a CSV file with image,labels,ids,weight"
@@ -91,21 +97,38 @@ def read_manifest(path: Path) -> list[Case]:
         msg = f"The training manifest '{path}' lacks the columns {sorted(missing)} (or any row)"
         raise VolumeError(msg)
     table = spine_labels()
+    for line, row in enumerate(rows, start=2):
+        if not (row["image"] and row["labels"] and row["ids"] and _weight(row) > 0):
+            msg = f"'{path}', line {line}: expected image,labels,ids and a weight above 0, got {list(row.values())}"
+            raise VolumeError(msg)
     return [_read_case(path.parent, row, table) for row in rows]
+
+
+def _weight(row: dict[str, str]) -> float:
+    """Return a row's weight, 1 where none is given, NaN where it is no finite number."""
+    try:
+        weight = float(row.get("weight") or 1.0)
+    except ValueError:
+        return float("nan")
+    return weight if np.isfinite(weight) else float("nan")
 
 
 def _read_case(folder: Path, row: dict[str, str], table: LabelTable) -> Case:
     image = read_volume(folder / row["image"])
     mask = read_volume(folder / row["labels"])
-    own = to_own_values(np.asarray(sample_labels(mask.array.astype(np.int16), mask.grid, image.grid)), row["ids"], table)
+    own = to_own_values(sample_labels(mask.array, mask.grid, image.grid), row["ids"], table)
     # The table's S1 to S5 are pieces of one bone that every other source labels as a whole.
     segments = [label.value for label in table if label.group == "sacral segment"]
     own[np.isin(own, segments)] = table.by_name("sacrum").value
-    return Case.build(image, own, weight=float(row.get("weight") or 1.0))
+    return Case.build(image, own, weight=_weight(row))
 
 
-def to_own_values(labels: npt.NDArray[np.integer], ids: str, table: LabelTable) -> npt.NDArray[np.int16]:
-    """Translate a label map to our values; what our table does not name becomes `OTHER` + its id."""
+def to_own_values(labels: npt.NDArray[Any], ids: str, table: LabelTable) -> npt.NDArray[np.int16]:
+    """Translate a label map (K, J, I) to our values; what our table does not name becomes `OTHER` + its id.
+
+    Raises:
+        LabelError: if the numbering `ids` is unknown, or the map holds anything but whole numbers from 0 to 31767.
+    """
     known = {
         "verse": {row.verse: row.value for row in table if row.verse is not None},
         "totalsegmentator": {row.totalsegmentator: row.value for row in table if row.totalsegmentator is not None},
@@ -114,9 +137,14 @@ def to_own_values(labels: npt.NDArray[np.integer], ids: str, table: LabelTable) 
     if ids not in known:
         msg = f"A label map's ids must be one of {sorted(known)}, got '{ids}'"
         raise LabelError(msg)
-    size = int(labels.max()) + 1
-    lookup = np.array([0] + [known[ids].get(value, OTHER + value) for value in range(1, max(size, 1))], dtype=np.int16)
-    return lookup[labels]
+    largest = np.iinfo(np.int16).max - OTHER
+    low, high = float(labels.min()), float(labels.max())
+    if not (low >= 0 and high <= largest) or (labels.dtype.kind == "f" and not (labels == np.rint(labels)).all()):
+        msg = f"A training case's label map must hold whole numbers from 0 to {largest}, got values in {low}..{high}"
+        raise LabelError(msg)
+    lookup = np.array([0, *(known[ids].get(value, OTHER + value) for value in range(1, int(high) + 1))], dtype=np.int16)
+    own: npt.NDArray[np.int16] = lookup[labels.astype(np.int32)]
+    return own
 
 
 def phantom_case(seed: int, settings: PhantomSettings | None = None) -> Case:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from SAMSpineLib.errors import ModelError
+from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 
 
 @dataclass
 class TrainingState:
     """Network, its moving average, optimiser and random generator after `step` steps."""
 
-    network: nn.Module
-    average: nn.Module
+    network: CTSAM3D
+    average: CTSAM3D
     optimiser: torch.optim.Optimizer
     rng: np.random.Generator
     step: int = 0
 
     @classmethod
-    def fresh(cls, network: nn.Module, optimiser: torch.optim.Optimizer, seed: int) -> TrainingState:
+    def fresh(cls, network: CTSAM3D, optimiser: torch.optim.Optimizer, seed: int) -> TrainingState:
         """Return the state before the first step."""
         average = copy.deepcopy(network).requires_grad_(requires_grad=False)
         return cls(network, average, optimiser, np.random.default_rng(seed))
@@ -60,16 +61,17 @@ class TrainingState:
         """Continue from a file that `save` wrote.
 
         Raises:
-            ModelError: if the file does not hold a state of this network.
+            ModelError: if the file is damaged or does not hold a state of this network.
         """
         try:
             stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             self.network.load_state_dict(stored["network"])
             self.average.load_state_dict(stored["average"])
             self.optimiser.load_state_dict(stored["optimiser"])
-        except (RuntimeError, KeyError, EOFError, ValueError) as error:
-            msg = f"The checkpoint '{path}' cannot be continued ({error}); remove it to start afresh"
+            self.rng.bit_generator.state = stored["rng"]
+            torch.set_rng_state(stored["torch_rng"])
+            self.step = int(stored["step"])
+        except (RuntimeError, KeyError, EOFError, ValueError, TypeError, OSError, UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            msg = f"The checkpoint '{path}' cannot be continued ({reason}); remove it to start afresh"
             raise ModelError(msg) from error
-        self.rng.bit_generator.state = stored["rng"]
-        torch.set_rng_state(stored["torch_rng"])
-        self.step = int(stored["step"])

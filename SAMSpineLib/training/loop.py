@@ -1,4 +1,4 @@
-"""Training CT-SAM3D, from cases to weights, as one story: cases -> patches -> simulated users -> loss -> checkpoint."""
+"""Training CT-SAM3D as one story: cases -> patches -> simulated users -> loss -> checkpoint -> weights."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-from SAMSpineLib.models.ct_sam3d.config import CONFIGS, CTSAM3DConfig
 from SAMSpineLib.models.ct_sam3d.click_maps import gaussian_map
+from SAMSpineLib.models.ct_sam3d.config import CONFIGS, CTSAM3DConfig
 from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 from SAMSpineLib.models.weights import save_weights
 from SAMSpineLib.training.cases import Case
@@ -32,8 +33,12 @@ COLUMNS = ("step", "loss", "dice_first", "dice_last", "heat", "rate", "seconds")
 def train(recipe: Recipe, cases: Sequence[Case], folder: Path, *, progress: Progress | None = None) -> Path:
     """Train until `recipe.steps` and return the weights file; what lies in `folder` is continued.
 
-    Writes `checkpoint.pt` every few minutes, `log.csv` and TensorBoard events, `recipe.json`, and in the end
-    `<model>.safetensors` (the moving average, fp16).
+    Writes `checkpoint.pt` every few minutes and when it is interrupted, `log.csv` and TensorBoard events,
+    `recipe.json`, and in the end `<model>.safetensors` (the moving average, fp16). A run that is interrupted and
+    continued ends in the same weights as one that is not.
+
+    Raises:
+        ModelError: if the checkpoint in `folder` is damaged or another network's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = CONFIGS[recipe.model]
@@ -45,22 +50,24 @@ def train(recipe: Recipe, cases: Sequence[Case], folder: Path, *, progress: Prog
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2), encoding="utf-8")
     sampler, loss = PatchSampler(cases, config), PromptLoss()
     saved = time.monotonic()
-    with TrainingLog(folder) as log:
-        while state.step < recipe.steps:
-            figures = train_step(state, recipe, sampler, loss)
-            log.write(state.step, figures)
-            if progress is not None:
-                progress(state.step, recipe.steps, figures)
-            if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-                state.save(checkpoint)
-                saved = time.monotonic()
-    state.save(checkpoint)
+    try:
+        with TrainingLog(folder) as log:
+            while state.step < recipe.steps:
+                figures = train_step(state, recipe, sampler, loss)
+                log.write(state.step, figures)
+                if progress is not None:
+                    progress(state.step, recipe.steps, figures)
+                if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+                    state.save(checkpoint)
+                    saved = time.monotonic()
+    finally:  # also when the user presses Ctrl-C: what was learnt stays
+        state.save(checkpoint)
     return save_weights(folder / f"{recipe.model}.safetensors", state.average, {"model": recipe.model})
 
 
 def _start(recipe: Recipe, config: CTSAM3DConfig, device: torch.device) -> TrainingState:
     torch.manual_seed(recipe.seed)
-    network = CTSAM3D(config).to(device, memory_format=torch.channels_last_3d)
+    network = CTSAM3D(config).to(device).to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
     )
@@ -70,6 +77,29 @@ def _start(recipe: Recipe, config: CTSAM3DConfig, device: torch.device) -> Train
 def train_step(state: TrainingState, recipe: Recipe, sampler: PatchSampler, loss: PromptLoss) -> dict[str, float]:
     """Draw a batch, let users prompt it for a few rounds, and take one step; return the figures to log."""
     started = time.monotonic()
+    before = state.rng.bit_generator.state
+    rate = learning_rate(recipe, state.step)
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    try:
+        total, heat, dices = _losses(state, recipe, sampler, loss)
+        state.optimiser.zero_grad(set_to_none=True)
+        (total + heat).backward()
+    except BaseException:  # a step that is broken off was not taken: the run that is continued draws the same again
+        state.rng.bit_generator.state = before
+        raise
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
+    state.optimiser.step()
+    state.step += 1
+    state.follow(recipe.average)
+    figures = (total.item(), dices[0], dices[-1], heat.item(), rate, time.monotonic() - started)
+    return dict(zip(COLUMNS[1:], figures, strict=True))
+
+
+def _losses(
+    state: TrainingState, recipe: Recipe, sampler: PatchSampler, loss: PromptLoss
+) -> tuple[Tensor, Tensor, list[float]]:
+    """Draw a batch and return the loss of its answers, of its heat maps (0 in most steps), and the Dice per round."""
     device = next(state.network.parameters()).device
     patches = [sampler.draw(state.rng) for _ in range(recipe.batch)]
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
@@ -77,17 +107,7 @@ def train_step(state: TrainingState, recipe: Recipe, sampler: PatchSampler, loss
         heat = torch.zeros((), device=device)
         if state.step % recipe.cross_patch_every == 0:
             heat = _cross_patch_loss(state, sampler, patches)
-    rate = learning_rate(recipe, state.step)
-    for group in state.optimiser.param_groups:
-        group["lr"] = rate
-    state.optimiser.zero_grad(set_to_none=True)
-    (total + heat).backward()
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
-    state.optimiser.step()
-    state.step += 1
-    state.follow(recipe.average)
-    figures = (total.item(), dices[0], dices[-1], heat.item(), rate, time.monotonic() - started)
-    return dict(zip(COLUMNS[1:], figures, strict=True))
+    return total, heat, dices
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -107,9 +127,11 @@ def _prompted_loss(
     asked = torch.tensor([int(user.wants_whole) for user in users], device=device)
     masks = torch.from_numpy(np.stack([[p.part, p.whole] for p in patches])).to(device)
     pyramid = network.encode(_images(patches, device))
-    losses, dices = [], []
-    for turn in range(int(rng.integers(1, recipe.rounds + 1))):
-        if turn > 0:
+    losses: list[Tensor] = []
+    dices: list[float] = []
+    logits: Tensor | None = None
+    for _ in range(int(rng.integers(1, recipe.rounds + 1))):
+        if logits is not None:
             answers = torch.sigmoid(logits[torch.arange(len(users)), asked].detach().float()).cpu().numpy()
             for user, answer in zip(users, answers, strict=True):
                 user.correct(answer)
@@ -138,8 +160,8 @@ def _cross_patch_loss(state: TrainingState, sampler: PatchSampler, patches: Sequ
     return heat_loss(heat, torch.stack(targets)[:, None].to(device))
 
 
-def click_target(mask: np.ndarray, config: CTSAM3DConfig) -> Tensor:
-    """Return the heat map (K, J, I) of the one click that a mask asks for: at its deepest voxel, none if it is empty."""
+def click_target(mask: npt.NDArray[np.uint8], config: CTSAM3DConfig) -> Tensor:
+    """Return the heat map (K, J, I) of the one click that a mask asks for: at its deepest voxel, none if it is tiny."""
     points = torch.zeros((0, 3))
     if mask.sum() >= 30:
         depth = ndimage.distance_transform_edt(np.pad(mask, 1))
@@ -148,6 +170,7 @@ def click_target(mask: np.ndarray, config: CTSAM3DConfig) -> Tensor:
 
 
 def _images(patches: Sequence[Patch], device: torch.device) -> Tensor:
+    """Return the patches' images as one batch (B, 1, K, J, I)."""
     stacked = torch.from_numpy(np.stack([patch.image for patch in patches])[:, None])
     return stacked.to(device, memory_format=torch.channels_last_3d)
 

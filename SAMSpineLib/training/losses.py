@@ -35,7 +35,8 @@ class PromptLoss(nn.Module):
         # Under automatic mixed precision the sums of Dice would overflow in half precision.
         per_mask = self.segmentation(logits.float(), masks.float()).mean(dim=(2, 3, 4))
         expected = F.mse_loss(torch.sigmoid(quality.float()), soft_dice(logits, masks), reduction="none")
-        return (weights * (per_mask + self.quality * expected)).sum() / weights.sum()
+        mean: Tensor = (weights * (per_mask + self.quality * expected)).sum() / weights.sum()
+        return mean
 
 
 @torch.no_grad()

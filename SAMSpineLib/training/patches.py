@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from SAMSpineLib.errors import LabelError
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.ct_sam3d.config import CTSAM3DConfig
 from SAMSpineLib.models.intensity import normalise
@@ -59,13 +60,23 @@ class PatchSampler:
         self._kinds = {row.value: _kind(row.group) for row in table}
 
     def draw(self, rng: np.random.Generator) -> Patch:
-        """Return a patch that shows enough of its target."""
+        """Return a patch that shows enough of its target.
+
+        Raises:
+            LabelError: if none of `DRAWS` patches shows any of its target.
+        """
         for _ in range(DRAWS):
             case = self.cases[int(rng.choice(len(self.cases), p=self._odds))]
             structure = self._choose(case, rng)
             patch = self._cut(case, structure, rng)
             if patch.part.sum() >= SMALLEST_TARGET:
                 return patch
+        if not patch.part.any():
+            msg = (
+                f"None of {DRAWS} patches shows its structure (the last one: value {patch.value} of "
+                f"'{patch.case.image.name}'): leave out structures smaller than a voxel of {self.config.spacing} mm"
+            )
+            raise LabelError(msg)
         return patch
 
     def neighbour(self, patch: Patch, step: npt.NDArray[np.integer]) -> tuple[Image, Mask, Mask]:
@@ -134,7 +145,7 @@ def _augmented_grid(centre: npt.NDArray[np.float64], config: CTSAM3DConfig, rng:
 
 
 def _scanned_otherwise(image: Image, rng: np.random.Generator) -> Image:
-    """Change Hounsfield units as another scanner, kernel or patient would: contrast, offset, blur, noise, thick slices."""
+    """Change HU as another scanner, kernel or patient would: contrast, offset, blur, noise, thick slices."""
     image = image.copy()
     if rng.random() < 0.7:
         bone = np.maximum(image - 80, 0)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Recipe:
     """All that shapes a run; saved beside the weights. `model` names an entry of `ct_sam3d.config.CONFIGS`.
 
-    The learning rate warms up, stays, and falls linearly to zero over the last `cooldown` of the steps, so that a run can
-    be lengthened on resume. `rounds` is the largest number of prompts simulated on one patch.
+    The learning rate warms up, stays, and falls linearly to zero over the last `cooldown` of the steps, so that a run
+    can be lengthened on resume. `rounds` is the largest number of prompts simulated on one patch.
     """
 
     model: str

@@ -1,7 +1,8 @@
 """A user for the network in training: first prompts, then corrections where the answer is most wrong.
 
-Source: the protocol of interactive segmentation that CT-SAM3D follows (first click, then clicks in the largest error with
-the previous probability fed back), with more kinds of first prompt than the release knows and with wrong previous masks.
+Source: the protocol of interactive segmentation that CT-SAM3D follows (first click, then clicks in the largest error
+with the previous probability fed back), with more kinds of first prompt than the release knows and with wrong previous
+masks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from SAMSpineLib.evaluation.robot import next_click
+from SAMSpineLib.evaluation.robot import Placement, next_click
 from SAMSpineLib.models.ct_sam3d.config import CTSAM3DConfig
 from SAMSpineLib.models.ct_sam3d.prompt_maps import prompt_maps
 from SAMSpineLib.prompts import Box, Point, Prompt, Scribble
@@ -56,7 +57,7 @@ class SimulatedUser:
     def correct(self, probability: Image) -> None:
         """Look at the answer (K, J, I) and click where it is most wrong."""
         self.previous = probability
-        placement = "deepest" if self.rng.random() < 0.6 else "random"
+        placement: Placement = "deepest" if self.rng.random() < 0.6 else "random"
         click = next_click(self.truth, probability > 0.5, self._grid, rng=self.rng, placement=placement)
         if click is not None:
             self.prompts.append(click)
@@ -68,7 +69,7 @@ class SimulatedUser:
             self.prompts.append(self._scribble())
         if how == "mask":
             self.previous = _wrong_mask(self.truth, self.rng)
-        if how == "click" or how == "box and click":
+        if how in {"click", "box and click"}:
             self.prompts.append(self._first_click())
         elif how == "mask" and self.rng.random() < 0.6:
             self.correct(self.previous if self.previous is not None else np.zeros(self._grid.shape, np.float32))
@@ -109,7 +110,8 @@ def _wrong_mask(truth: npt.NDArray[np.uint8], rng: np.random.Generator) -> Image
         axis, size = int(rng.integers(3)), truth.shape[0]
         seen = np.arange(size) < size // 2
         mask = mask & (seen if rng.random() < 0.5 else ~seen).reshape([-1 if a == axis else 1 for a in range(3)])
-    return ndimage.gaussian_filter(mask.astype(np.float32), rng.uniform(0.3, 1.0))
+    soft: Image = ndimage.gaussian_filter(mask.astype(np.float32), rng.uniform(0.3, 1.0))
+    return soft
 
 
 def stack_maps(users: Sequence[SimulatedUser]) -> Tensor:

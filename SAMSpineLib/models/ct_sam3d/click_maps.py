@@ -1,8 +1,8 @@
 """Prompts as images: what the decoder sees of clicks, boxes, scribbles and masks.
 
-Four channels: previous probability, positive clicks, negative clicks, box. Source: CT-SAM3D (arXiv 2403.15063). Where the
-release lets a later click overwrite an earlier one and normalises over the batch, these maps take the maximum and stand
-for themselves; where it ignores boxes, these paint them.
+Four channels: previous probability, positive clicks, negative clicks, box. Source: CT-SAM3D (arXiv 2403.15063). Where
+the release lets a later click overwrite an earlier one and normalises over the batch, these maps take the maximum and
+stand for themselves; where it ignores boxes, these paint them.
 """
 
 from __future__ import annotations
@@ -45,5 +45,5 @@ def shrink_prompt(prompt: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(prompt.shape[2:]) == tuple(size):
         return prompt
     clicks = F.adaptive_max_pool3d(prompt[:, 1:3], tuple(size))
-    areas = F.adaptive_avg_pool3d(prompt[:, 0::3], tuple(size))
+    areas = F.adaptive_avg_pool3d(prompt[:, 0::3], (size[0], size[1], size[2]))
     return torch.cat([areas[:, :1], clicks, areas[:, 1:]], dim=1)

@@ -1,4 +1,7 @@
-"""CT-SAM3D: image encoder, prompt-driven mask decoder, cross-patch prompter (Guo et al., arXiv 2403.15063, AAAI 2025)."""
+"""CT-SAM3D: image encoder, prompt-driven mask decoder, cross-patch prompter.
+
+Source: Guo et al., arXiv 2403.15063, AAAI 2025.
+"""
 
 from __future__ import annotations
 

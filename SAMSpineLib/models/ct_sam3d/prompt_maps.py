@@ -108,5 +108,5 @@ def _mask_of(prompts: Sequence[Prompt], grid: Grid) -> npt.NDArray[np.float32] |
     """Return the last mask prompt's probability on the patch, or None without one."""
     for prompt in reversed(prompts):
         if isinstance(prompt, MaskPrompt):
-            return np.asarray(sample(prompt.mask.astype(np.float32), prompt.grid, grid, fill=0.0), dtype=np.float32)
+            return np.asarray(sample(prompt.mask, prompt.grid, grid, fill=0.0), dtype=np.float32)
     return None

@@ -42,7 +42,7 @@ class CTSAM3DPromptable:
         self.name = name
         self.config = network.config
         self.device = torch.device(device)
-        self.network = network.to(self.device, memory_format=torch.channels_last_3d).eval()
+        self.network = network.to(self.device).to(memory_format=torch.channels_last_3d).eval()
         self._windows: WeakKeyDictionary[Volume, tuple[float, float]] = WeakKeyDictionary()
 
     def grid_at(self, ras: Ras) -> Grid:
@@ -78,9 +78,7 @@ class CTSAM3DPromptable:
     @torch.inference_mode()
     def suggest(self, encoded: Encoded, mask: npt.NDArray[np.bool_], neighbour: Encoded) -> Probability:
         """Run the cross-patch prompter; see `Promptable.suggest`."""
-        heat = self.network.suggest(
-            _own(encoded).image, self._tensor(mask.astype(np.float32)), _own(neighbour).image
-        )
+        heat = self.network.suggest(_own(encoded).image, self._tensor(mask.astype(np.float32)), _own(neighbour).image)
         found: Probability = heat[0, 0].float().cpu().numpy()
         return found
 

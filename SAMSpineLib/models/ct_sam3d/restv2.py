@@ -46,7 +46,8 @@ class EfficientAttention(nn.Module):
 
     def _split(self, tokens: Tensor) -> Tensor:
         """Split (B, N, C) into heads (B, H, N, C / H)."""
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return heads
 
 
 class ResTBlock(nn.Module):
@@ -99,7 +100,9 @@ class ResTv2Encoder(nn.Module):
         self.merges = nn.ModuleList(
             nn.Identity()
             if stage == 0
-            else nn.Sequential(nn.Conv3d(dims[stage - 1], dims[stage], 3, stride=2, padding=1), ChannelNorm(dims[stage]))
+            else nn.Sequential(
+                nn.Conv3d(dims[stage - 1], dims[stage], 3, stride=2, padding=1), ChannelNorm(dims[stage])
+            )
             for stage in range(len(dims))
         )
         self.positions = nn.ModuleList(PixelAttention(width) for width in dims)

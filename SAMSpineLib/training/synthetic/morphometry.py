@@ -1,8 +1,9 @@
 """How large a vertebra is, by level: adult means after published morphometry, and one subject drawn from them.
 
-The figures are rounded means over both sexes, good enough as a prior that is then varied by 15 % between subjects and
-5 % between levels; they are no reference for measurement. The
-cadavers of Panjabi's series were smaller than today's patients, hence a mean scale of 1.06. Sources:
+The figures are approximate, rounded means over both sexes that follow the trends of the sources; they are not those
+tables digit for digit and no reference for measurement. They serve as a prior, then varied by 15 % between subjects
+and 5 % between levels around a mean scale of 1.06, at which whole lumbar vertebrae measure some 40-70 cm3 as seen in
+adult CT. Sources:
 
 * C2-C7: Panjabi MM, Duranceau J, Goel V, Oxland T, Takata K. Cervical human vertebrae: quantitative three-dimensional
   anatomy of the middle and lower regions. Spine 1991;16(8):861-869.
