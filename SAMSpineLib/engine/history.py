@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from SAMSpineLib.engine.earlier import Earlier
 from SAMSpineLib.engine.merging import PatchAnswer
 from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Extent
@@ -15,10 +16,16 @@ from SAMSpineLib.volume import Extent
 
 @dataclass(frozen=True)
 class LabelState:
-    """What a session knows of one label: its prompts in order and the answers they led to."""
+    """What a session knows of one label.
+
+    Its prompts in order, the answers they led to, the extent of the mask that came of them, and the voxels that it had
+    before the first prompt, if an earlier result is being gone on with.
+    """
 
     prompts: tuple[Prompt, ...] = ()
     answers: tuple[PatchAnswer, ...] = field(default=(), repr=False)
+    painted: Extent | None = None
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,8 @@ class PatchAnswer:
 def merge(answers: Sequence[PatchAnswer], target: Grid | None = None) -> tuple[Probability, Grid]:
     """Put answers together on their common lattice.
 
-    Each answer counts by its distance from its patch's border, so that no seam shows. Where only border voxels know of a
-    place they still decide it; where nobody does, the probability is 0.
+    Each answer counts by its distance from its patch's border, so that no seam shows. Where only border voxels know of
+    a place they still decide it; where nobody does, the probability is 0.
 
     Args:
         answers: at least one; all on one lattice (same axes and spacing, offsets of whole voxels).
@@ -45,17 +46,21 @@ def merge(answers: Sequence[PatchAnswer], target: Grid | None = None) -> tuple[P
         here, there = _overlap(grid, answer.grid)
         if here is None or there is None:
             continue
-        weight = _border_distance(answer.grid.shape)[there] * (PROMPTED_WEIGHT if answer.prompted else 1.0)
+        weight = _border_distance(answer.grid.shape)[there] * np.float32(PROMPTED_WEIGHT if answer.prompted else 1.0)
         total[here] += weight * answer.probability[there]
         weights[here] += weight
-    return total / np.maximum(weights, 1e-6), grid
+    total /= np.maximum(weights, np.float32(1e-6))
+    return total, grid
 
 
+@lru_cache(maxsize=4)
 def _border_distance(shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
     """Return the distance (voxels, from 1) of each voxel to the nearest face, squared so that centres dominate."""
     k, j, i = (np.minimum(np.arange(n), np.arange(n)[::-1]).astype(np.float32) + 1 for n in shape)
     nearest: npt.NDArray[np.float32] = np.minimum(np.minimum(k[:, None, None], j[None, :, None]), i[None, None, :])
-    return nearest**2
+    nearest **= 2
+    nearest.flags.writeable = False
+    return nearest
 
 
 def _offset(grid: Grid, other: Grid) -> npt.NDArray[np.int_]:

@@ -15,8 +15,8 @@ from SAMSpineLib.volume import Extent, Grid, slices_of
 
 Mask = npt.NDArray[np.bool_]
 
-# Thin bone (laminae, the isthmus) drops below the threshold between two voxels: pieces are taken as joined, and so kept,
-# from this share of the threshold on.
+# Thin bone (laminae, the isthmus) drops below the threshold between two voxels: pieces are taken as joined, and so
+# kept, from this share of the threshold on.
 JOINED = 0.6
 
 
@@ -25,8 +25,8 @@ def painted(
 ) -> tuple[Mask, Extent] | None:
     """Return the mask (K, J, I) on the volume's `grid`, cropped to its extent, or None where nothing is marked.
 
-    Pieces without a positive click are dropped, unless there is none or a mask prompt said where to look. A voxel that was
-    clicked is marked as the click said, whatever the network thinks.
+    Pieces without a positive click are dropped, unless there is none or a mask prompt said where to look. A voxel that
+    was clicked is marked as the click said, whatever the network thinks.
     """
     kept = _prompted_pieces(probability, lattice, prompts, threshold)
     box = _bounds(kept > threshold)
@@ -59,7 +59,10 @@ def _prompted_pieces(
     touched = {int(pieces[voxel]) for voxel in voxels if voxel is not None} - {0}
     if not touched:
         touched = {int(np.bincount(pieces.ravel())[1:].argmax()) + 1}
-    return np.where(np.isin(pieces, list(touched)), probability, 0.0).astype(np.float32)
+    kept = np.zeros(count + 1, np.float32)
+    kept[list(touched)] = 1.0
+    remaining: Probability = probability * kept[pieces]
+    return remaining
 
 
 def _positive_places(prompts: Sequence[Prompt]) -> list[tuple[float, float, float]]:

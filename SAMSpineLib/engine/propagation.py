@@ -1,14 +1,17 @@
 """Follow a structure beyond the patch it was clicked in.
 
-CT-SAM3D (arXiv 2403.15063) publishes a network that proposes clicks in a neighbouring patch, but neither how patches are
-walked nor when to stop. The rules here:
+CT-SAM3D (arXiv 2403.15063) publishes a network that proposes clicks in a neighbouring patch, but neither how patches
+are walked nor when to stop. The rules here:
 
 1. A structure that would fit into one patch but touches a face is looked at again from its middle (`recentred`).
-2. A patch is left through each face on which at least `face_voxels` voxels are marked, to the patch half a patch away.
-3. The neighbour starts from what is already known in the half that they share (as its previous answer) and from a click:
-   the peak of the cross-patch prompter's heat map where it is sure, else the deepest known voxel.
-4. A neighbour that contradicts what is known in the shared half (Dice below `AGREEMENT`) is dropped: it saw something else.
-5. The walk ends when no face is left, or at the limit of patches; each patch is visited once.
+2. A patch is left through each face on which at least `face_voxels` voxels are marked, to the patch half a patch away
+   along that axis and centred, across it, on the marked voxels: so the walk follows a bent spine.
+3. The neighbour starts from what is already known in the half that they share (as its previous answer) and from a
+   click: the peak of the cross-patch prompter's heat map where it is sure, else the deepest known voxel.
+4. A neighbour that contradicts what is known in the shared half (Dice below `AGREEMENT`) is dropped: it saw something
+   else.
+5. The walk ends when no face is left, or at the limit of patches. A place within a quarter of a patch of one that was
+   visited counts as visited.
 """
 
 from __future__ import annotations
@@ -67,13 +70,13 @@ class Walker:
         """Return `start` and all patches that the structure reaches, in the order of visiting."""
         answers = list(start)
         queue = deque(answers)
-        visited = {_key(answer.grid) for answer in answers}
+        visited = [answer.grid for answer in answers]
         while queue and len(answers) < limit:
             here = queue.popleft()
             for neighbour in self._open_faces(here):
-                if _key(neighbour) in visited or len(answers) >= limit:
+                if len(answers) >= limit or any(_near(neighbour, grid) for grid in visited):
                     continue
-                visited.add(_key(neighbour))
+                visited.append(neighbour)
                 found = self._step(here, neighbour, answers, prompts)
                 if found is not None:
                     answers.append(found)
@@ -85,24 +88,20 @@ class Walker:
         mask = answer.probability > self.settings.threshold
         for axis in range(3):
             for end in (0, -1):
-                face = mask.take(end, axis=axis)
+                face: Mask = np.asarray(mask.take(end, axis=axis))
                 if int(face.sum()) < self.settings.face_voxels:
                     continue
-                step = np.zeros(3)
-                step[2 - axis] = (-1 if end == 0 else 1) * (mask.shape[axis] // 2)
-                matrix = answer.grid.ijk_to_ras.copy()
-                matrix[:3, 3] = answer.grid.to_ras(step)
-                neighbour = Grid(answer.grid.shape, matrix)
-                if self._leaves_known(answer.grid, axis, end, face):
-                    yield neighbour
+                if self._leaves_volume(answer.grid, axis, end, face):
+                    continue
+                yield _beyond(answer.grid, axis, end, face)
 
-    def _leaves_known(self, grid: Grid, axis: int, end: int, face: Mask) -> bool:
-        """Tell whether the volume goes on beyond the marked voxels of a face."""
+    def _leaves_volume(self, grid: Grid, axis: int, end: int, face: Mask) -> bool:
+        """Tell whether the volume ends behind the marked voxels of a face."""
         kji = np.insert(np.argwhere(face), axis, 0 if end == 0 else grid.shape[axis] - 1, axis=1).astype(float)
         kji[:, axis] += -1.5 if end == 0 else 1.5
         ijk = self.volume.grid.to_ijk(grid.to_ras(kji[:, ::-1]))
         inside = ((ijk > -0.5) & (ijk < np.array(self.volume.shape[::-1]) - 0.5)).all(axis=1)
-        return int(inside.sum()) >= self.settings.face_voxels
+        return int(inside.sum()) < self.settings.face_voxels
 
     def _step(
         self, here: PatchAnswer, neighbour: Grid, answers: Sequence[PatchAnswer], prompts: Sequence[Prompt]
@@ -135,8 +134,19 @@ class Walker:
         return Point((x, y, z))
 
 
-def _key(grid: Grid) -> tuple[int, ...]:
-    return tuple(np.round(grid.ijk_to_ras[:3, 3] * 10).astype(int).tolist())
+def _beyond(grid: Grid, axis: int, end: int, face: Mask) -> Grid:
+    """Return the patch half a patch beyond a face (array axis, first or last), centred across on its marked voxels."""
+    size = np.array(grid.shape)
+    shift = np.insert(np.argwhere(face).mean(axis=0) - np.delete(size, axis) // 2, axis, 0.0)
+    shift[axis] = (-1 if end == 0 else 1) * (size[axis] // 2)
+    matrix = grid.ijk_to_ras.copy()
+    matrix[:3, 3] = grid.to_ras(np.round(shift)[::-1])
+    return Grid(grid.shape, matrix)
+
+
+def _near(grid: Grid, other: Grid) -> bool:
+    """Tell whether two patches lie within a quarter of a patch of each other along every axis."""
+    return bool((np.abs(grid.to_ijk(other.ijk_to_ras[:3, 3])) <= np.array(grid.shape[::-1]) / 4).all())
 
 
 def _within(grid: Grid, prompts: Sequence[Prompt]) -> bool:

@@ -1,19 +1,21 @@
 """The interactive door: one volume being segmented, one prompt at a time.
 
-    session = Session(build_promptable())
-    session.set_volume(read_volume(path))
-    session.select(spine_labels().by_name("L3"))
-    update = session.add(Point((10.0, -20.0, 30.0)))   # the crop that changed
-    session.undo()
+session = Session(build_promptable())
+session.set_volume(read_volume(path))
+session.select(spine_labels().by_name("L3"))
+update = session.add(Point((10.0, -20.0, 30.0)))   # the crop that changed
+session.undo()
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from SAMSpineLib.engine.cache import EncodedCache
+from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
 from SAMSpineLib.engine.merging import PatchAnswer, merge
 from SAMSpineLib.engine.painting import painted, union
@@ -23,8 +25,7 @@ from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.models.protocols import Probability, Promptable
-from SAMSpineLib.prompts import Box, Lasso, MaskPrompt, Point, Prompt, Ras, Scribble
-from SAMSpineLib.resampling import sample
+from SAMSpineLib.prompts import Lasso, Point, Prompt, Scribble, anchor
 from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
 
 LabelMap = npt.NDArray[np.uint16]
@@ -105,7 +106,7 @@ class Session:
 
     def mask(self, value: int) -> npt.NDArray[np.uint8]:
         """Return one label's mask (K, J, I) of 0 and 1."""
-        return (self._map == value).astype(np.uint8)
+        return np.asarray(self._map == value, dtype=np.uint8)
 
     def quality(self, value: int) -> float | None:
         """Return the Dice that the model expects of a label (0..1), or None where it was not prompted."""
@@ -119,8 +120,11 @@ class Session:
             PromptError: if the prompt lies outside the volume.
         """
         check_inside(prompt, self.volume.grid)
-        state = self._answered(self._state, prompt)
-        return self._commit(state)
+        state = self._state
+        if not state.prompts and state.earlier is None:
+            value = self.label.value
+            state = replace(state, earlier=earlier_of(self._map, value, self._loaded.get(value), self.volume.grid))
+        return self._commit(self._answered(state, prompt))
 
     def remove(self, prompt: Prompt) -> MaskUpdate:
         """Take one prompt of the selected label back, as if it had never been given.
@@ -133,9 +137,9 @@ class Session:
             raise PromptError(msg)
         kept = list(self._state.prompts)
         kept.remove(prompt)
-        state = LabelState()
-        for earlier in kept:
-            state = self._answered(state, earlier)
+        state = LabelState(earlier=self._state.earlier)
+        for other in kept:
+            state = self._answered(state, other)
         return self._commit(state)
 
     def clear(self) -> MaskUpdate:
@@ -168,37 +172,38 @@ class Session:
         if home is not None:
             again = walker.answer(home.grid, prompts, previous=home.probability)
             answers = [again if answer is home else answer for answer in state.answers]
-        elif _is_negative(prompt):
-            return LabelState(prompts, state.answers)
         else:
             grid = self.model.grid_at(anchor(prompt))
-            previous = merge(state.answers, grid)[0] if state.answers else self._earlier(grid)
+            previous = _known(state, grid)
+            if _is_negative(prompt) and not self._marks(previous, grid, prompt):
+                return replace(state, prompts=prompts)
             found = walker.answer(grid, prompts, previous=previous)
             if previous is None and not self.label.whole:
                 found = walker.recentred(found, prompts)
             answers = [*state.answers, found]
         limit = self.settings.max_patches_large if self.label.whole else self.settings.max_patches
-        return LabelState(prompts, tuple(walker.walk(answers, prompts, limit=limit)))
+        return replace(state, prompts=prompts, answers=tuple(walker.walk(answers, prompts, limit=limit)))
 
     def _commit(self, state: LabelState, *, also: Extent | None = None) -> MaskUpdate:
         """Write a label's new mask into the label map, remember the step, and return the crop.
 
-        Voxels of the label are replaced within its patches and within `also`; an earlier result stays elsewhere.
+        Voxels of the label are replaced; those of an earlier result only within its patches and within `also`.
         """
         value = self.label.value
         before = self._states.get(value, LabelState())
-        old, new = union(also, union(self._extent_of(before), self._extent_of(state))), None
-        found = None
+        old, new, found = union(also, before.painted), None, None
+        if before.earlier is not None or state.earlier is not None:
+            old = union(old, union(self._extent_of(before), self._extent_of(state)))
         if state.answers:
             probability, lattice = merge(state.answers)
-            found = painted(
-                probability, lattice, self.volume.grid, state.prompts, threshold=self.settings.threshold
-            )
+            found = painted(probability, lattice, self.volume.grid, state.prompts, threshold=self.settings.threshold)
             new = found[1] if found is not None else None
+        state = replace(state, painted=new)
         extent = union(old, new) or NOWHERE
         crop = self._map[slices_of(extent)]
         original = crop.copy()
         crop[crop == value] = 0
+        self._keep_earlier(state, extent, value)
         lost: tuple[int, ...] = ()
         if found is not None and new is not None:
             lost = self._paint(found[0], new, value)
@@ -217,50 +222,45 @@ class Session:
         target[mask] = value
         return tuple(int(one) for one in lost if one not in (0, value))
 
+    def _keep_earlier(self, state: LabelState, extent: Extent, value: int) -> None:
+        """Set the voxels of an earlier result that lie in no patch."""
+        kept = state.earlier.beyond([answer.grid for answer in state.answers], extent) if state.earlier else None
+        if kept is not None:
+            target = self._map[slices_of(kept[1])]
+            target[kept[0] & (target == 0)] = value
+
     def _extent_of(self, state: LabelState) -> Extent | None:
-        """Return an extent that holds all voxels that prompts have given to a label."""
+        """Return an extent that holds all patches of a label."""
         extent = None
         for answer in state.answers:
             extent = union(extent, self.volume.grid.extent_of(answer.grid))
         return extent
 
-    def _earlier(self, grid: Grid) -> Probability | None:
-        """Return what an earlier result says of the selected label on a patch, or None if it says nothing."""
-        extent = self._loaded.get(self.label.value)
-        if extent is None:
-            return None
-        mask = (self._map[slices_of(extent)] == self.label.value).astype(np.float32)
-        known = sample(mask, self.volume.grid.crop(extent), grid, fill=0.0)
-        return known if known.any() else None
+    def _marks(self, known: Probability | None, grid: Grid, prompt: Prompt) -> bool:
+        """Tell whether a prompt lies on what is known to belong to the label."""
+        voxel = grid.voxel_at(anchor(prompt))
+        return known is not None and voxel is not None and bool(known[voxel] > self.settings.threshold)
 
     def _restore(self, step: Step, voxels: LabelMap, state: LabelState) -> MaskUpdate:
         self._map[slices_of(step.extent)] = voxels
         self._states[step.label] = state
+        changed = step.before != step.after
+        others = {*np.unique(step.before[changed]).tolist(), *np.unique(step.after[changed]).tolist()} - {0, step.label}
         visited = tuple(answer.grid for answer in state.answers)
-        return MaskUpdate(step.label, (voxels == step.label).astype(np.uint8), step.extent, (), visited)
+        mask = (voxels == step.label).astype(np.uint8)
+        return MaskUpdate(step.label, mask, step.extent, tuple(sorted(others)), visited)
 
 
-def loaded_extents(labels: LabelMap) -> dict[int, Extent]:
-    """Return the extent of each value of a label map."""
-    boxes = enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1)
-    return {
-        value: (i.start, i.stop - 1, j.start, j.stop - 1, k.start, k.stop - 1)
-        for value, (k, j, i) in ((value, box) for value, box in boxes if box is not None)
-    }
-
-
-def anchor(prompt: Prompt) -> Ras:
-    """Return the place (RAS mm) around which a prompt is best answered."""
-    if isinstance(prompt, Point):
-        return prompt.ras
-    if isinstance(prompt, Box):
-        return prompt.centre
-    if isinstance(prompt, (Scribble, Lasso)):
-        x, y, z = np.mean(prompt.points, axis=0).tolist()
-        return (x, y, z)
-    ijk = np.argwhere(prompt.mask)[:, ::-1]
-    x, y, z = prompt.grid.to_ras((ijk.min(axis=0) + ijk.max(axis=0)) / 2).tolist()
-    return (x, y, z)
+def _known(state: LabelState, grid: Grid) -> Probability | None:
+    """Return what answers, and an earlier result where they do not reach, say on a patch; None if they say nothing."""
+    earlier = state.earlier.on(grid) if state.earlier is not None else None
+    if not state.answers:
+        return earlier if earlier is not None and earlier.any() else None
+    known, _ = merge(state.answers, grid)
+    if earlier is None:
+        return known
+    ones = [PatchAnswer(one.grid, np.ones_like(one.probability), one.prompted) for one in state.answers]
+    return np.where(merge(ones, grid)[0] > 0, known, earlier).astype(np.float32)
 
 
 def check_inside(prompt: Prompt, grid: Grid) -> None:
@@ -269,17 +269,12 @@ def check_inside(prompt: Prompt, grid: Grid) -> None:
     Raises:
         PromptError: saying where the prompt lies and where the volume does.
     """
-    places = {
-        Point: lambda: [prompt.ras],
-        Scribble: lambda: prompt.points,
-        Lasso: lambda: prompt.points,
-    }.get(type(prompt), lambda: [anchor(prompt)])()
-    if any(grid.voxel_at(place) is not None for place in places):
+    if any(grid.voxel_at(place) is not None for place in prompt.places):
         return
-    corners = grid.to_ras([[0, 0, 0], np.array(grid.shape[::-1]) - 1])
+    corners = grid.to_ras(np.array([[0, 0, 0], [n - 1 for n in grid.shape[::-1]]]))
     low, high = corners.min(axis=0).round(1).tolist(), corners.max(axis=0).round(1).tolist()
     msg = (
-        f"The {type(prompt).__name__.lower()} at {tuple(round(x, 1) for x in places[0])} lies outside the volume, "
+        f"The {type(prompt).__name__.lower()} at {tuple(round(x, 1) for x in anchor(prompt))} lies outside the volume, "
         f"which reaches from {tuple(low)} to {tuple(high)} (R, A, S in mm)"
     )
     raise PromptError(msg)

@@ -1,0 +1,64 @@
+"""An earlier result that a session goes on with: where each label lies in it, and what of it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from SAMSpineLib.models.protocols import Probability
+from SAMSpineLib.resampling import sample
+from SAMSpineLib.volume import Extent, Grid, slices_of
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """A label's voxels from before its first prompt: a mask (K, J, I) of an extent of the volume's `grid`."""
+
+    mask: Mask = field(repr=False)
+    extent: Extent
+    grid: Grid
+
+    def on(self, patch: Grid) -> Probability:
+        """Return the probability (K, J, I) that it gives a network on a patch; 0 where it knows of nothing."""
+        found: Probability = sample(self.mask.astype(np.float32), self.grid.crop(self.extent), patch, fill=0.0)
+        return found
+
+    def beyond(self, patches: Sequence[Grid], extent: Extent) -> tuple[Mask, Extent] | None:
+        """Return what of it lies in `extent` and in no patch, cropped, or None where the two extents do not meet."""
+        pairs = list(zip(self.extent, extent, strict=True))
+        low, high = [max(pair) for pair in pairs[::2]], [min(pair) for pair in pairs[1::2]]
+        if any(a > b for a, b in zip(low, high, strict=True)):
+            return None
+        shared = (low[0], high[0], low[1], high[1], low[2], high[2])
+        start = self.extent[::2]
+        i, j, k = (slice(a - s, b - s + 1) for a, b, s in zip(low, high, start, strict=True))
+        mask, place = self.mask[k, j, i].copy(), self.grid.crop(shared)
+        for patch in patches:
+            inner = place.extent_of(patch)
+            if inner is not None:
+                ones = np.ones(patch.shape, np.uint8)
+                mask[slices_of(inner)] &= sample(ones, patch, place.crop(inner), fill=0, order=0) == 0
+        return mask, shared
+
+
+def earlier_of(labels: npt.NDArray[np.uint16], value: int, extent: Extent | None, grid: Grid) -> Earlier | None:
+    """Return a label's voxels in an extent of a label map (K, J, I), or None without any."""
+    if extent is None:
+        return None
+    mask = labels[slices_of(extent)] == value
+    return Earlier(mask, extent, grid) if mask.any() else None
+
+
+def loaded_extents(labels: npt.NDArray[np.uint16]) -> dict[int, Extent]:
+    """Return the extent of each value of a label map."""
+    boxes = enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1)
+    return {
+        value: (i.start, i.stop - 1, j.start, j.stop - 1, k.start, k.stop - 1)
+        for value, (k, j, i) in ((value, box) for value, box in boxes if box is not None)
+    }
