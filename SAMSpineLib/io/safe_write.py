@@ -41,6 +41,22 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a place where no file can be written; worth asking before hours of work.
+
+    Raises:
+        OutputError: if the folder is missing or not writable, or what is at `path` is a folder or write-protected.
+    """
+    target = path.resolve()
+    _check_target(path, target)
+    try:
+        # Permissions alone do not tell: a disk can be mounted read-only, or belong to the system.
+        with tempfile.NamedTemporaryFile(prefix=".writing-", dir=target.parent):
+            pass
+    except OSError as error:
+        raise OutputError(_failed_text(path, error.strerror)) from error
+
+
 def _check_target(path: Path, target: Path) -> None:
     """Refuse a place where no file can be written, before any work is done for it."""
     try:

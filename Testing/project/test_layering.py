@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "atlas": {"nouns"},
     "io": {"nouns"},
     "engine": {"models", "atlas", "nouns"},
-    "training": {"models", "atlas", "io", "nouns"},
+    "training": {"evaluation", "models", "atlas", "io", "nouns"},
     "evaluation": {"models", "atlas", "io", "nouns"},
     "mrml": {"engine", "nouns"},
     "app": {*ROOMS, "nouns"} - {"cli"},

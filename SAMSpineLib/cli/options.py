@@ -1,0 +1,29 @@
+"""Options that several verbs share, each said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+Model = Annotated[str, typer.Option("--model", metavar="NAME", help="A network of `samspine models list`.")]
+Weights = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="FILE", help="Weights of your own (safetensors) instead of the bundled ones."),
+]
+Device = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where the network runs.")]
+Series = Annotated[
+    str | None,
+    typer.Option("--series", metavar="UID|NUMBER", help="Which DICOM series, where a folder holds several."),
+]
+Ids = Annotated[
+    Literal["verse", "totalsegmentator", "samspine"] | None,
+    typer.Option(
+        "--ids",
+        help="Numbering of the truth's labels. Without it the names count where the file has them (.seg.nrrd, or a "
+        "table beside it); else it is verse.",
+        show_default=False,
+    ),
+]
