@@ -15,7 +15,7 @@ from SAMSpineLib.models.ct_sam3d.config import CONFIGS
 from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 from SAMSpineLib.models.ct_sam3d.promptable import CTSAM3DPromptable
 from SAMSpineLib.models.protocols import Answer, Encoded, Probability
-from SAMSpineLib.prompts import Point, Prompt
+from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Volume
 
 RADII_MM = (38.0, 34.0, 16.0)  # half of a lumbar vertebra with its processes, along R, A, S
@@ -62,11 +62,9 @@ def block(size: int) -> Volume:
     return Volume.from_array(np.full((size, size, size), 40, np.int16), matrix)
 
 
-def repeated_clicks(session: Session, count: int, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> list[float]:
-    """Return the milliseconds of each of `count` further clicks, of both signs, in a patch that is known."""
-    offsets = np.random.default_rng(0).uniform(-12, 12, (count, 3))
-    points = [Point(tuple(np.add(centre, offset)), positive=n % 2 == 0) for n, offset in enumerate(offsets)]
-    return [milliseconds(lambda point=point: session.add(point)) for point in points]
+def click_places(count: int) -> list[tuple[float, float, float]]:
+    """Return places (RAS mm) near the origin, the same ones each time."""
+    return [(float(x), float(y), float(z)) for x, y, z in np.random.default_rng(0).uniform(-12, 12, (count, 3))]
 
 
 def milliseconds(action: Callable[[], object]) -> float:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from SAMSpineLib.cli import evaluate, info, models, phantom, segment, simulate, train
-from SAMSpineLib.cli.console import report_error
+from SAMSpineLib.cli.console import DONE, INTERRUPTED, report_error
 
 EXAMPLES = """\b
 First steps:
@@ -76,7 +76,10 @@ def run(arguments: Sequence[str]) -> int:
         code = app(words, prog_name="samspine", standalone_mode=False)
     except BaseException as error:  # the last stop of every error: none may show a traceback unasked
         return report_error(error, debug=debug)
-    return code if isinstance(code, int) else 0
+    if code == INTERRUPTED:
+        # typer has caught the keyboard's interrupt and says nothing.
+        return report_error(KeyboardInterrupt(), debug=False)
+    return code if isinstance(code, int) else DONE
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 import threading
 import time
@@ -78,6 +79,21 @@ def working(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def natives_silent() -> Iterator[None]:
+    """Keep what libraries in C++ write to stderr past Python away from the user; we say it better."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextmanager
 def counting(what: str) -> Iterator[Tell]:
     """Show how far something has come, and how long it will still take; lends a function (done, total, detail)."""
     if not sys.stderr.isatty():
@@ -133,9 +149,9 @@ def _explained(error: BaseException) -> tuple[str, int]:
     """Return what to say about an error, and the exit code."""
     if isinstance(error, SAMSpineError):
         return str(error), YOUR_TURN
-    if isinstance(error, typer.Exit):
-        return "", error.exit_code
-    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+    if isinstance(error, SystemExit):
+        return "", error.code if isinstance(error.code, int) else OUR_FAULT
+    if isinstance(error, KeyboardInterrupt):
         return "Interrupted", INTERRUPTED
     if isinstance(error, typer.TyperException):
         return _usage(error), YOUR_TURN

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from SAMSpineLib.cli import options
-from SAMSpineLib.cli.console import print_json, working
+from SAMSpineLib.cli.console import natives_silent, print_json, working
 from SAMSpineLib.errors import OutputError
 from SAMSpineLib.labels import spine_labels
 
@@ -38,7 +38,7 @@ def command(
     check_outputs(out, truth)
     with working("Making a phantom"):
         phantom = make_phantom(seed, PhantomSettings.small() if small else None)
-    with working(f"Writing {out}"):
+    with working(f"Writing {out}"), natives_silent():
         write_volume(out, phantom.image)
         write_segmentation(truth, phantom.labels.array, phantom.labels.grid, spine_labels())
     files = {"image": str(out), "labels": str(truth), "table": str(labels_table_path(truth))}

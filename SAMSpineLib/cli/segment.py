@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from SAMSpineLib.cli import options
-from SAMSpineLib.cli.console import counting, note, number, print_json, print_table, working
+from SAMSpineLib.cli.console import counting, natives_silent, note, number, print_json, print_table, working
 from SAMSpineLib.cli.prompt_text import read_prompts
 from SAMSpineLib.errors import LabelError, OutputError, PromptError, SAMSpineError
 from SAMSpineLib.labels import Label, LabelTable, spine_labels
@@ -197,7 +197,7 @@ def write(session: Session, out: Path, table: list[Label]) -> None:
     """Write a session's result."""
     from SAMSpineLib.io import write_segmentation
 
-    with working(f"Writing {out}"):
+    with working(f"Writing {out}"), natives_silent():
         write_segmentation(out, session.result, session.volume.grid, table)
 
 

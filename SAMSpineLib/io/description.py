@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +49,12 @@ def describe_grid(grid: Grid) -> dict[str, Any]:
     """Describe where voxels lie; `size` and `spacing` (mm) are along I, J, K, places are RAS mm.
 
     `orientation` has a letter for each of I, J, K: the side of the patient it grows towards (R/L, A/P, S/I); `oblique`
-    is the largest angle (degrees) between an axis and that side.
+    is the largest angle (degrees) between an axis and that side; `corners` the lowest and highest R, A, S.
     """
     unit = grid.ijk_to_ras[:3, :3] / grid.spacing
     nearest = np.abs(unit).argmax(axis=0)
     along = unit[nearest, range(3)]
-    corners = grid.to_ras(np.array([[0, 0, 0], [n - 1 for n in grid.shape[::-1]]]))
+    corners = grid.to_ras(np.array(list(product(*((0, n - 1) for n in grid.shape[::-1])))))
     return {
         "size": list(grid.shape[::-1]),
         "spacing": [round(float(mm), 5) for mm in grid.spacing],

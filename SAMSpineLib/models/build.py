@@ -25,6 +25,12 @@ def build_ct_sam3d(name: str, weights: Path, device: str) -> Promptable:
     if device.startswith("cuda") and not torch.cuda.is_available():
         msg = f"The device '{device}' was asked for, but this machine has no CUDA device that torch can use; use 'cpu'"
         raise ModelError(msg)
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        msg = f"The device '{device}' cannot be used ({reason}); choose 'cpu', or 'cuda' where there is a CUDA device"
+        raise ModelError(msg) from error
     from SAMSpineLib.models.ct_sam3d.config import CONFIGS
     from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
     from SAMSpineLib.models.ct_sam3d.promptable import CTSAM3DPromptable
@@ -52,7 +58,8 @@ def build_promptable(name: str = DEFAULT_MODEL, *, weights: Path | None = None, 
         device: a torch device.
 
     Raises:
-        ModelError: if the name is unknown, or the weights are missing, damaged or another network's.
+        ModelError: if the name is unknown, the weights are missing, damaged or another network's, or the device
+            cannot be used.
         MissingExtraError: if torch is not installed.
     """
     if name not in MODELS:

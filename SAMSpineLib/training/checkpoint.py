@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +14,19 @@ import torch
 
 from SAMSpineLib.errors import ModelError
 from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
+
+# What a file that is no checkpoint of ours makes torch's reader, and then the network, raise.
+DAMAGE = (
+    RuntimeError,
+    LookupError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OSError,
+    UnpicklingError,
+    struct.error,
+)
 
 
 @dataclass
@@ -71,7 +85,7 @@ class TrainingState:
             self.rng.bit_generator.state = stored["rng"]
             torch.set_rng_state(stored["torch_rng"])
             self.step = int(stored["step"])
-        except (RuntimeError, KeyError, EOFError, ValueError, TypeError, OSError, UnpicklingError) as error:
+        except DAMAGE as error:
             reason = str(error).partition("\n")[0]
             msg = f"The checkpoint '{path}' cannot be continued ({reason}); remove it to start afresh"
             raise ModelError(msg) from error

@@ -118,7 +118,7 @@ def bundled(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> P
     row = {"name": "ct-sam3d-tiny", "file": copy.name, "bytes": copy.stat().st_size, "sha256": checksum(copy)}
     rows = [row | {"licence": "Apache-2.0", "summary": "For tests"}]
     (tmp_path / "models.json").write_text(json.dumps(rows), encoding="utf-8")
-    monkeypatch.setattr("SAMSpineLib.models.registry.resource_path", lambda *parts: tmp_path.joinpath(*parts))
+    monkeypatch.setattr("SAMSpineLib.models.registry.resource_path", tmp_path.joinpath)
     return copy
 
 

@@ -113,6 +113,7 @@ def failing_in(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException)
 def test_a_late_failure_does_not_lose_what_was_finished(
     error: BaseException,
     code: int,
+    *,
     case: Any,
     tmp_path: Path,
     samspine: Any,

@@ -76,7 +76,7 @@ def test_a_damaged_list_is_a_models_error(resources, text):
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones(resources):
-    with pytest.raises(ModelError, match="no model 'ct-sam4d'; choose one of: ct-sam3d-small, ct-sam3d-paper"):
+    with pytest.raises(ModelError, match="no model 'ct-sam4d'; choose one of: .*ct-sam3d-small.*ct-sam3d-paper"):
         build_promptable("ct-sam4d")
 
 
@@ -100,3 +100,10 @@ def test_a_users_own_weights_are_built_without_a_registry(tmp_path):
 
 def test_every_model_has_a_size():
     assert set(MODELS) <= set(CONFIGS)
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_named_with_one_that_is(tmp_path, device):
+    path = save_weights(tmp_path / "own.safetensors", torch.nn.Linear(1, 1), {})
+    with pytest.raises(ModelError, match=rf"device '{device}' .*'cpu'"):
+        build_promptable("ct-sam3d-small", weights=path, device=device)

@@ -109,7 +109,7 @@ def test_phantoms_are_made_once_and_read_back_alike(tmp_path, monkeypatch):
 
 
 def _scan(folder, name, array, matrix=None):
-    write_volume(Volume.from_array(array, np.eye(4) if matrix is None else matrix), folder / name)
+    write_volume(folder / name, Volume.from_array(array, np.eye(4) if matrix is None else matrix))
 
 
 @pytest.fixture

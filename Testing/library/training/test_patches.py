@@ -115,7 +115,8 @@ def test_cases_are_drawn_by_their_weight(case):
     assert all(sampler.draw(rng).case is case for _ in range(5))
 
 
-def test_targets_too_small_for_the_patchs_voxels_are_refused_instead_of_trained_on_nothing():
+def test_targets_too_small_for_the_patchs_voxels_are_refused_instead_of_trained_on_nothing(monkeypatch):
+    monkeypatch.setattr("SAMSpineLib.training.patches.DRAWS", 5)
     labels = np.zeros((60, 60, 60), np.int16)
     labels[30, 30, 28:32] = 21
     image = Volume.from_array(np.zeros(labels.shape, np.int16), np.diag([0.5, 0.5, 0.5, 1.0]), name="fine")
