@@ -16,8 +16,9 @@ class MaskUpdate:
 
     `mask` is uint8 (K, J, I), 1 inside the label; `extent` its place in the volume, inclusive (i0, i1, j0, j1, k0, k1).
     Outside the extent the label is as it was. An empty `mask` (no voxel at all) says that nothing changed.
-    `overwritten` names the label values that lost voxels to this one. `visited` are the patches the model looked at,
-    in order, so that a face can show them.
+    `overwritten` names the other labels whose voxels the step changed, too: those that lost voxels to this one, or got
+    them back by undo; a face re-reads them from the session's result within the extent. `visited` are
+    the patches the model looked at, in order, so that a face can show them.
     """
 
     label: int

@@ -75,9 +75,7 @@ def _touches(grid: Grid, target: Grid) -> bool:
 
 def _padded(grid: Grid, target: Grid) -> Extent:
     """Return the extent of `grid` that the interpolation needs: that of the target's corners and two voxels more."""
-    k, j, i = target.shape
-    corners = np.array([[a, b, c] for a in (0, i - 1) for b in (0, j - 1) for c in (0, k - 1)], dtype=float)
-    ijk = grid.to_ijk(target.to_ras(corners))
+    ijk = grid.to_ijk(target.corners())
     reach = 2 + np.ceil(target.spacing.max() / grid.spacing).astype(int)
     last = np.array(grid.shape[::-1]) - 1
     low = np.clip(np.floor(ijk.min(axis=0)).astype(int) - reach, 0, last)

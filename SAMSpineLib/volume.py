@@ -83,6 +83,11 @@ class Grid:
         points = np.asarray(ijk, dtype=np.float64)
         return points @ self.ijk_to_ras[:3, :3].T + self.ijk_to_ras[:3, 3]
 
+    def corners(self) -> npt.NDArray[np.float64]:
+        """Return the centres of the eight corner voxels (8, 3) in RAS mm."""
+        ends = np.meshgrid(*((0.0, n - 1.0) for n in self.shape[::-1]), indexing="ij")
+        return self.to_ras(np.stack(ends, axis=-1).reshape(-1, 3))
+
     def voxel_at(self, ras: npt.ArrayLike) -> tuple[int, int, int] | None:
         """Return the array index (k, j, i) of the voxel that holds a point (RAS mm), or None outside the grid."""
         ijk = np.floor(self.to_ijk(ras) + 0.5)
@@ -115,8 +120,7 @@ class Grid:
         """Tell whether both grids have the same voxels at the same places (to `tolerance` mm at the corners)."""
         if self.shape != other.shape:
             return False
-        corners = np.array(np.meshgrid(*([(0.0, n - 1.0) for n in self.shape[::-1]]))).reshape(3, -1).T
-        return bool(np.abs(self.to_ras(corners) - other.to_ras(corners)).max() <= tolerance)
+        return bool(np.abs(self.corners() - other.corners()).max() <= tolerance)
 
 
 def slices_of(extent: Extent) -> tuple[slice, slice, slice]:

@@ -1,6 +1,6 @@
 """Draw a segmentation over its image: three slices through the middle of the segments and a view of their surface.
 
-    python Screenshots/picture.py IMAGE SEGMENTATION OUT.png
+python Screenshots/picture.py IMAGE SEGMENTATION OUT.png
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _slice(array: Picture, grid: Grid, labels: Picture, middle: Picture, axis: i
     shade = np.clip((grey - WINDOW[0]) / (WINDOW[1] - WINDOW[0]), 0, 1)[..., None] * np.array([255.0] * 3)
     outline = names != ndimage.grey_erosion(names, size=(3, 3))
     alpha = np.where(outline, 0.9, np.where(names > 0, 0.35, 0.0))[..., None]
-    return _framed(((1 - alpha) * shade + alpha * _colours()[names])[::-1, ::-1 if axis == 0 else 1])
+    return _framed(((1 - alpha) * shade + alpha * _colours()[names])[::-1, :: -1 if axis == 0 else 1])
 
 
 def _surface(names: npt.NDArray[np.integer]) -> Picture:

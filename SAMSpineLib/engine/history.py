@@ -11,19 +11,21 @@ import numpy.typing as npt
 from SAMSpineLib.engine.earlier import Earlier
 from SAMSpineLib.engine.merging import PatchAnswer
 from SAMSpineLib.prompts import Prompt
-from SAMSpineLib.volume import Extent
+from SAMSpineLib.volume import Extent, Grid
 
 
 @dataclass(frozen=True)
 class LabelState:
     """What a session knows of one label.
 
-    Its prompts in order, the answers they led to, the extent of the mask that came of them, and the voxels that it had
-    before the first prompt, if an earlier result is being gone on with.
+    Its prompts in order, the answers they led to, the patches that a walk found to contradict them (and need not visit
+    again), the extent of the mask that came of them, and the voxels that it had before the first prompt, if an earlier
+    result is being gone on with.
     """
 
     prompts: tuple[Prompt, ...] = ()
     answers: tuple[PatchAnswer, ...] = field(default=(), repr=False)
+    refused: tuple[Grid, ...] = field(default=(), repr=False)
     painted: Extent | None = None
     earlier: Earlier | None = None
 

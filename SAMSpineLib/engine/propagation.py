@@ -11,7 +11,7 @@ are walked nor when to stop. The rules here:
 4. A neighbour that contradicts what is known in the shared half (Dice below `AGREEMENT`) is dropped: it saw something
    else.
 5. The walk ends when no face is left, or at the limit of patches. A place within a quarter of a patch of one that was
-   visited counts as visited.
+   visited counts as visited; a further click walks on from its own patch only.
 """
 
 from __future__ import annotations
@@ -33,6 +33,14 @@ from SAMSpineLib.volume import Grid, Volume
 
 AGREEMENT = 0.4
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The patches of one structure: answered, and refused because they contradict the answers."""
+
+    answers: tuple[PatchAnswer, ...] = ()
+    refused: tuple[Grid, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,22 +74,26 @@ class Walker:
         known, _ = merge([answer], grid)
         return self.answer(grid, prompts, previous=known)
 
-    def walk(self, start: Sequence[PatchAnswer], prompts: Sequence[Prompt], *, limit: int) -> list[PatchAnswer]:
-        """Return `start` and all patches that the structure reaches, in the order of visiting."""
-        answers = list(start)
-        queue = deque(answers)
-        visited = [answer.grid for answer in answers]
+    def walk(self, known: Walk, start: PatchAnswer, prompts: Sequence[Prompt], *, limit: int) -> Walk:
+        """Go from `start`, one of the known answers, to all patches that the structure reaches from there.
+
+        Returns the known answers followed by the new ones, in the order of visiting, and the patches refused.
+        """
+        answers, refused = list(known.answers), list(known.refused)
+        queue = deque([start])
         while queue and len(answers) < limit:
             here = queue.popleft()
             for neighbour in self._open_faces(here):
+                visited = (*(answer.grid for answer in answers), *refused)
                 if len(answers) >= limit or any(_near(neighbour, grid) for grid in visited):
                     continue
-                visited.append(neighbour)
                 found = self._step(here, neighbour, answers, prompts)
-                if found is not None:
+                if found is None:
+                    refused.append(neighbour)
+                else:
                     answers.append(found)
                     queue.append(found)
-        return answers
+        return Walk(tuple(answers), tuple(refused))
 
     def _open_faces(self, answer: PatchAnswer) -> Iterator[Grid]:
         """Yield the neighbour beyond each face that the structure touches and that has volume behind it."""

@@ -19,7 +19,7 @@ from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
 from SAMSpineLib.engine.merging import PatchAnswer, merge
 from SAMSpineLib.engine.painting import painted, union
-from SAMSpineLib.engine.propagation import Walker
+from SAMSpineLib.engine.propagation import Walk, Walker
 from SAMSpineLib.engine.settings import EngineSettings
 from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
@@ -170,8 +170,8 @@ class Session:
         walker = Walker(self.model, self.cache, self.volume, self.settings, self.label.joins_levels)
         home = _home(state.answers, prompt)
         if home is not None:
-            again = walker.answer(home.grid, prompts, previous=home.probability)
-            answers = [again if answer is home else answer for answer in state.answers]
+            found = walker.answer(home.grid, prompts, previous=home.probability)
+            answers = tuple(found if answer is home else answer for answer in state.answers)
         else:
             grid = self.model.grid_at(anchor(prompt))
             previous = _known(state, grid)
@@ -180,9 +180,10 @@ class Session:
             found = walker.answer(grid, prompts, previous=previous)
             if previous is None and not self.label.whole:
                 found = walker.recentred(found, prompts)
-            answers = [*state.answers, found]
+            answers = (*state.answers, found)
         limit = self.settings.max_patches_large if self.label.whole else self.settings.max_patches
-        return replace(state, prompts=prompts, answers=tuple(walker.walk(answers, prompts, limit=limit)))
+        walk = walker.walk(Walk(answers, state.refused), found, prompts, limit=limit)
+        return replace(state, prompts=prompts, answers=walk.answers, refused=walk.refused)
 
     def _commit(self, state: LabelState, *, also: Extent | None = None) -> MaskUpdate:
         """Write a label's new mask into the label map, remember the step, and return the crop.
@@ -271,7 +272,7 @@ def check_inside(prompt: Prompt, grid: Grid) -> None:
     """
     if any(grid.voxel_at(place) is not None for place in prompt.places):
         return
-    corners = grid.to_ras(np.array([[0, 0, 0], [n - 1 for n in grid.shape[::-1]]]))
+    corners = grid.corners()
     low, high = corners.min(axis=0).round(1).tolist(), corners.max(axis=0).round(1).tolist()
     msg = (
         f"The {type(prompt).__name__.lower()} at {tuple(round(x, 1) for x in anchor(prompt))} lies outside the volume, "

@@ -124,11 +124,12 @@ class PatchSampler:
 
 
 def _kind(group: str) -> str:
+    group = group.removesuffix(" variant")
     if group.startswith(("cervical", "thoracic", "lumbar")):
         return "vertebra"
     if group.startswith(("sacr", "coccy")):
         return "sacrum"
-    return {"disc": "disc"}.get(group, "canal")
+    return {"disc": "disc", "canal": "canal"}.get(group, "other")
 
 
 def _augmented_grid(centre: npt.NDArray[np.float64], config: CTSAM3DConfig, rng: np.random.Generator) -> Grid:

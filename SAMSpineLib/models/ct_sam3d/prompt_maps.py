@@ -98,10 +98,12 @@ def _in_patch(ras: Points, grid: Grid) -> Points:
 
 
 def _inside_box(box: Box, grid: Grid) -> npt.NDArray[np.bool_]:
-    """Mark the voxels (K, J, I) whose centre lies in a box."""
+    """Mark the voxels (K, J, I) whose centre lies in a box; one thinner than a voxel, as drawn in a slice, counts too."""
     k, j, i = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
     ras = grid.to_ras(np.stack([i, j, k], axis=-1))
-    return np.asarray(((ras >= box.corner_a) & (ras <= box.corner_b)).all(axis=-1))
+    low, high = np.array(box.corner_a), np.array(box.corner_b)
+    widen = np.maximum(grid.spacing.max() - (high - low), 0) / 2
+    return np.asarray(((ras >= low - widen) & (ras <= high + widen)).all(axis=-1))
 
 
 def _mask_of(prompts: Sequence[Prompt], grid: Grid) -> npt.NDArray[np.float32] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from SAMSpineLib.engine.propagation import Walker
+from SAMSpineLib.engine.propagation import Walk, Walker
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.protocols import Answer
 from SAMSpineLib.prompts import Point
@@ -165,7 +165,19 @@ def test_the_walk_does_not_change_where_it_started(open_session, fake, shapes, c
     session = open_session(model, volume=column)
     walker = Walker(model, session.cache, column, session.settings)
     start = walker.answer(model.grid_at(START.ras), [START], previous=None)
-    answers = walker.walk([start], [START], limit=5)
-    assert answers[0] is start
-    assert len(answers) == 5
-    assert all(not answer.prompted for answer in answers[1:])
+    walk = walker.walk(Walk((start,)), start, [START], limit=5)
+    assert walk.answers[0] is start
+    assert len(walk.answers) == 5
+    assert all(not answer.prompted for answer in walk.answers[1:])
+
+
+def test_a_patch_that_was_refused_is_not_visited_again_by_the_next_click(open_session, fake, shapes, column):
+    model = fake([shapes["tube"](ROD, 8.0)])
+    session = open_session(model, volume=column)
+    walker = Walker(model, session.cache, column, session.settings)
+    start = walker.answer(model.grid_at(START.ras), [START], previous=None)
+    refused = walker.walk(Walk((start,)), start, [START], limit=3).answers[1:]
+    encoded = session.cache.encoded_count
+    again = walker.walk(Walk((start,), tuple(answer.grid for answer in refused)), start, [START], limit=9)
+    assert again.answers == (start,)
+    assert session.cache.encoded_count == encoded
