@@ -120,7 +120,11 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def _prompted_loss(
     state: TrainingState, recipe: Recipe, patches: Sequence[Patch], loss: PromptLoss
 ) -> tuple[Tensor, list[float]]:
-    """Encode once, then decode as often as the users correct; the mean loss and the Dice after each round."""
+    """Encode once, decode as often as the users correct; return the mean loss, and Dice after first and last round.
+
+    Gradients come from the first and the last answer: those between only bring the users to where they are, at a third
+    of the cost.
+    """
     network, rng = state.network, state.rng
     device = next(network.parameters()).device
     users = [SimulatedUser(p, bool(rng.random() < recipe.whole_share), network.config, rng) for p in patches]
@@ -129,17 +133,24 @@ def _prompted_loss(
     pyramid = network.encode(_images(patches, device))
     losses: list[Tensor] = []
     dices: list[float] = []
-    logits: Tensor | None = None
-    for _ in range(int(rng.integers(1, recipe.rounds + 1))):
-        if logits is not None:
+    last = _last_round(rng, recipe.rounds)
+    for turn in range(last + 1):
+        maps = stack_maps(users).to(device, memory_format=torch.channels_last_3d)
+        with torch.set_grad_enabled(turn in (0, last)):
+            logits, quality = network.decode(pyramid, maps)
+        if turn in (0, last):
+            losses.append(loss(logits, quality, masks, asked))
+            dices.append(soft_dice(logits, masks)[torch.arange(len(users)), asked].mean().item())
+        if turn < last:
             answers = torch.sigmoid(logits[torch.arange(len(users)), asked].detach().float()).cpu().numpy()
             for user, answer in zip(users, answers, strict=True):
                 user.correct(answer)
-        maps = stack_maps(users).to(device, memory_format=torch.channels_last_3d)
-        logits, quality = network.decode(pyramid, maps)
-        losses.append(loss(logits, quality, masks, asked))
-        dices.append(soft_dice(logits, masks)[torch.arange(len(users)), asked].mean().item())
     return torch.stack(losses).mean(), dices
+
+
+def _last_round(rng: np.random.Generator, rounds: int) -> int:
+    """Draw how many corrections follow the first prompt: none in a third of the cases, else up to `rounds` - 1."""
+    return 0 if rounds < 2 or rng.random() < 1 / 3 else int(rng.integers(1, rounds))
 
 
 def _cross_patch_loss(state: TrainingState, sampler: PatchSampler, patches: Sequence[Patch]) -> Tensor:

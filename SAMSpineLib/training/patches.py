@@ -112,6 +112,12 @@ class PatchSampler:
         if extent is None:
             empty = np.zeros(grid.shape, np.uint8)
             return empty, empty
+        # One voxel more on each side: interpolation at the rim needs it where source voxels are thick.
+        ends = [
+            (max(a - 1, 0), min(b + 1, n - 1))
+            for a, b, n in zip(extent[::2], extent[1::2], case.image.shape[::-1], strict=True)
+        ]
+        extent = (*ends[0], *ends[1], *ends[2])
         labels, place = case.labels[slices_of(extent)], case.image.grid.crop(extent)
         whole = np.isin(labels, self._spine) if np.isin(value, self._spine) else labels == value
         if self._kinds.get(value) == "disc":

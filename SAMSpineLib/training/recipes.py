@@ -14,18 +14,18 @@ class Recipe:
     """
 
     model: str
-    steps: int = 6000
+    steps: int = 4000
     batch: int = 2
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-2
     warmup: int = 100
-    cooldown: float = 0.35
+    cooldown: float = 0.75
     clip: float = 1.0
     average: float = 0.998
-    rounds: int = 3
+    rounds: int = 5
     whole_share: float = 0.12
     cross_patch_every: int = 4
-    phantoms: int = 64
+    phantoms: int = 100
     phantom_share: float = 0.5
     seed: int = 1
     checkpoint_minutes: float = 4.0

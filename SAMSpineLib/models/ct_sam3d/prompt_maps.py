@@ -98,7 +98,7 @@ def _in_patch(ras: Points, grid: Grid) -> Points:
 
 
 def _inside_box(box: Box, grid: Grid) -> npt.NDArray[np.bool_]:
-    """Mark the voxels (K, J, I) whose centre lies in a box; one thinner than a voxel, as drawn in a slice, counts too."""
+    """Mark the voxels (K, J, I) whose centre lies in a box; one thinner than a voxel (drawn in a slice) counts too."""
     k, j, i = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
     ras = grid.to_ras(np.stack([i, j, k], axis=-1))
     low, high = np.array(box.corner_a), np.array(box.corner_b)
