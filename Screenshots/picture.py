@@ -52,15 +52,21 @@ def _slice(array: Picture, grid: Grid, labels: Picture, middle: Picture, axis: i
 
 
 def _surface(names: npt.NDArray[np.integer]) -> Picture:
-    """Return the segments as seen from behind and to the left, shaded by depth and slope."""
-    solid = np.flip(ndimage.zoom(ndimage.rotate(names, 35, axes=(1, 2), order=0, reshape=False), 2, order=0), axis=0)
-    depth = np.where((solid > 0).any(axis=1), (solid > 0).argmax(axis=1), 0).astype(float)
-    colour = _colours()[np.take_along_axis(solid, depth.astype(int)[:, None], axis=1)[:, 0]]
-    smooth = ndimage.gaussian_filter(depth, 1.2)
-    down, across = np.gradient(smooth)
-    light = 1.0 / np.sqrt(1 + 0.35 * (down - 0.6) ** 2 + 0.35 * (across - 0.6) ** 2)
-    fade = 1.05 - 0.5 * (depth / depth.max())
-    return _framed(np.where((solid > 0).any(axis=1)[..., None], colour * (light * fade)[..., None], 20.0))
+    """Return the segments as seen from behind and to the left, lit from above, fading with depth."""
+    turned = ndimage.rotate(names, 35, axes=(1, 2), order=0, reshape=False)
+    soft = ndimage.zoom(ndimage.gaussian_filter((turned > 0).astype(np.float32), 1.0), 2, order=1)[::-1]
+    front = (soft > 0.5).argmax(axis=1)
+    rows, columns = np.indices(front.shape)
+    before, at = soft[rows, np.maximum(front - 1, 0), columns], soft[rows, front, columns]
+    depth = ndimage.gaussian_filter(front - (at - 0.5) / np.maximum(at - before, 1e-3), 1.0)
+    nearest = ndimage.distance_transform_edt(turned == 0, return_distances=False, return_indices=True)
+    filled = turned[tuple(nearest)][::-1]
+    colour = _colours()[filled[rows // 2, front // 2, columns // 2]]
+    down, across = np.gradient(depth)
+    light = np.clip((1.0 + 0.5 * down - 0.3 * across) / np.sqrt(1 + down**2 + across**2), 0.15, 1.2)
+    seen = (soft > 0.5).any(axis=1)
+    fade = 1.0 - 0.35 * (depth - depth[seen].min()) / np.ptp(depth[seen])
+    return _framed(np.where(seen[..., None], colour * (light * fade)[..., None], 20.0))
 
 
 def _framed(picture: Picture) -> Picture:

@@ -35,7 +35,7 @@ def command(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Score a segmentation against a truth, structure by structure."""
+    """Score a segmentation against a truth."""
     from SAMSpineLib.evaluation.report import evaluate
     from SAMSpineLib.io.numbering import read_labels
 

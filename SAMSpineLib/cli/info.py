@@ -24,7 +24,10 @@ def command(
     series: options.Series = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say what a file or DICOM folder holds: its series, size, place in the patient, values, segments."""
+    """Say what a file or DICOM folder holds.
+
+    Its series, size, place in the patient, values, segments.
+    """
     from SAMSpineLib.io.description import describe
 
     with working(f"Reading {path}"):

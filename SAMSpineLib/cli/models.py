@@ -10,12 +10,18 @@ from SAMSpineLib.cli import options
 from SAMSpineLib.cli.console import print_json, print_table
 from SAMSpineLib.errors import ModelError
 
-app = typer.Typer(help="List the networks, or check the bundled weights.", rich_markup_mode=None)
+EXAMPLES = """\b
+Examples:
+  samspine models list
+  samspine models verify ct-sam3d-small
+"""
+
+app = typer.Typer(help="List networks, or check bundled weights.", epilog=EXAMPLES, rich_markup_mode=None)
 
 
 @app.command("list", epilog="Example: samspine models list --json")
 def list_models(as_json: options.Json = False) -> None:
-    """List the networks, and which of them have weights that come with SAMSpine."""
+    """List the networks, and which come with weights."""
     from SAMSpineLib.models.build import DEFAULT_MODEL, MODELS
     from SAMSpineLib.models.registry import model_entries
 
@@ -46,7 +52,10 @@ def verify_models(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One network; without it all.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Check the size and SHA-256 of bundled weights; damaged ones are an error."""
+    """Check the SHA-256 of bundled weights.
+
+    Damaged or missing ones are an error.
+    """
     from SAMSpineLib.models.registry import model_entries, verify
 
     entries = model_entries()

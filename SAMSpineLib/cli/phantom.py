@@ -28,7 +28,10 @@ def command(
     small: Annotated[bool, typer.Option("--small", help="A small, clean, healthy one.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a synthetic CT of a spine with its label map: for tests, and for trying things out."""
+    """Make a synthetic CT of a spine, with its labels.
+
+    For tests, and for trying things out.
+    """
     from SAMSpineLib.io import write_segmentation, write_volume
     from SAMSpineLib.io.label_map import labels_table_path
     from SAMSpineLib.training.synthetic.phantom import make_phantom

@@ -60,7 +60,7 @@ def command(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Segment structures of the spine from clicks and boxes.
+    """Segment structures from clicks and boxes.
 
     OUT is written whole or not at all, and replaces a file of that name. A name may be a vertebra (L3), sacrum,
     'disc L3-L4', 'spinal canal' or spine (the whole one).

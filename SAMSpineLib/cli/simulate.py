@@ -53,7 +53,10 @@ def command(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Let a robot user segment the structures of a truth, and print the quality after each click."""
+    """Let a robot click, and score every click.
+
+    It segments the structures of a truth one by one.
+    """
     from SAMSpineLib.engine.session import Session
     from SAMSpineLib.evaluation.curves import RobotSettings
     from SAMSpineLib.evaluation.joining import labels_in, simulate_structures

@@ -39,7 +39,10 @@ def command(
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed trains the same weights.")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train a network, or go on with a training; what is not given here the recipe decides."""
+    """Train a network, or go on with a training.
+
+    What is not given here the recipe decides.
+    """
     chosen = adapted(recipe, alone=data is None, steps=steps, phantoms=phantoms, seed=seed)
     check_folder(out)
     try:

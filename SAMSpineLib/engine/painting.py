@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from SAMSpineLib.models.protocols import Probability
-from SAMSpineLib.prompts import MaskPrompt, Point, Prompt, Scribble
+from SAMSpineLib.prompts import Lasso, MaskPrompt, Point, Prompt, Scribble, anchor
 from SAMSpineLib.resampling import sample
 from SAMSpineLib.volume import Extent, Grid, slices_of
 
@@ -25,8 +25,8 @@ def painted(
 ) -> tuple[Mask, Extent] | None:
     """Return the mask (K, J, I) on the volume's `grid`, cropped to its extent, or None where nothing is marked.
 
-    Pieces without a positive click are dropped, unless there is none or a mask prompt said where to look. A voxel that
-    was clicked is marked as the click said, whatever the network thinks.
+    Pieces without a positive click, scribble or lasso are dropped, unless there is none or a mask prompt said where to
+    look. A voxel that was clicked is marked as the click said, whatever the network thinks.
     """
     kept = _prompted_pieces(probability, lattice, prompts, threshold)
     box = _bounds(kept > threshold)
@@ -68,7 +68,8 @@ def _prompted_pieces(
 def _positive_places(prompts: Sequence[Prompt]) -> list[tuple[float, float, float]]:
     places = [prompt.ras for prompt in prompts if isinstance(prompt, Point) and prompt.positive]
     lines = [prompt.points for prompt in prompts if isinstance(prompt, Scribble) and prompt.positive]
-    return places + [place for line in lines for place in line]
+    middles = [anchor(prompt) for prompt in prompts if isinstance(prompt, Lasso) and prompt.positive]
+    return places + [place for line in lines for place in line] + middles
 
 
 def _clicked_voxels(grid: Grid, prompts: Sequence[Prompt]) -> list[tuple[tuple[int, int, int], bool]]:

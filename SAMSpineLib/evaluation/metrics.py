@@ -145,22 +145,6 @@ def mean_of(values: Sequence[float]) -> float:
     return float(np.mean(finite)) if finite else math.nan
 
 
-def bootstrap_interval(
-    values: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval (low, high) of the mean over labels or subjects.
-
-    NaN and infinity are left out. Fewer than two values say nothing about their spread: (NaN, NaN).
-    """
-    finite = np.array([v for v in values if math.isfinite(v)], dtype=np.float64)
-    if finite.size < 2:
-        return (math.nan, math.nan)
-    rng = np.random.default_rng(seed)
-    means = rng.choice(finite, size=(resamples, finite.size)).mean(axis=1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return (float(low), float(high))
-
-
 def json_number(value: float) -> float | None:
     """Round for JSON, which has neither NaN nor infinity: those become None (`null`)."""
     return round(float(value), 5) if math.isfinite(value) else None

@@ -23,7 +23,7 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.998
     rounds: int = 5
-    whole_share: float = 0.12
+    whole_share: float = 0.16
     cross_patch_every: int = 4
     phantoms: int = 100
     phantom_share: float = 0.5

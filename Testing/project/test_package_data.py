@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -37,6 +39,23 @@ def test_the_wheel_carries_every_module_and_every_resource(a_wheel: Path) -> Non
     modules = {name for name in files_under(ROOT / "SAMSpineLib") if name.endswith(".py")}
     resources = {f"SAMSpineLib/{name}" for name in files_under(ROOT / "Resources")}
     assert (modules | resources) - packed == set()
+
+
+def test_the_bundled_weights_are_listed_tracked_and_packed(a_wheel: Path) -> None:
+    packed = zipfile.ZipFile(a_wheel)
+    entries = json.loads(packed.read("SAMSpineLib/Resources/models.json"))
+    assert "ct-sam3d-small" in [entry["name"] for entry in entries]
+    for entry in entries:
+        content = packed.read(f"SAMSpineLib/Resources/{entry['file']}")
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["bytes"], entry["sha256"])
+        command = ["git", "check-ignore", "--quiet", f"Resources/{entry['file']}"]
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode != 0, "a fresh clone would lack it"
+
+
+def test_the_licence_and_who_to_cite_are_there(a_wheel: Path) -> None:
+    assert any(name.endswith("licenses/LICENSE.txt") for name in zipfile.ZipFile(a_wheel).namelist())
+    assert "Apache License" in (ROOT / "LICENSE.txt").read_text(encoding="utf-8")
+    assert "license: Apache-2.0" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_the_wheel_puts_nothing_beside_the_library(a_wheel: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -56,6 +57,20 @@ def test_the_files_it_links_exist(name: str) -> None:
     links = LINK.findall((ROOT / name).read_text(encoding="utf-8"))
     local = [link for link in links if not re.match(r"[a-z]+:", link)]
     assert [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_the_python_example_imports_what_it_uses_and_uses_what_it_imports() -> None:
+    code = ast.parse("\n".join(re.findall(r"```python\n(.*?)```", readme(), re.DOTALL)))
+    imports = [node for node in code.body if isinstance(node, ast.ImportFrom)]
+    exec(compile(ast.Module(body=list(imports), type_ignores=[]), "README.md", "exec"), found := {})
+    used = {node.id for node in ast.walk(code) if isinstance(node, ast.Name)}
+    assert imports
+    assert {alias.name for node in imports for alias in node.names} == used & set(found)
+
+
+@pytest.mark.parametrize("path", [README, *sorted((ROOT / "Resources").rglob("*.md"))], ids=lambda path: path.name)
+def test_no_figure_is_left_to_be_filled_in(path: Path) -> None:
+    assert re.findall("@" + r"@\w+", path.read_text(encoding="utf-8")) == []
 
 
 def test_a_command_is_found_wherever_it_stands() -> None:

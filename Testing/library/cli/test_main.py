@@ -31,11 +31,16 @@ def test_help_is_there_without_torch_or_any_image_library() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, "models", "models list", "models verify"])
 def test_the_help_of_a_verb_has_an_example_of_it(verb: str, samspine: Any) -> None:
-    ended = samspine(verb, "--help")
+    ended = samspine(*verb.split(), "--help")
     assert ended.code == 0
-    assert f"  samspine {verb} " in ended.out
+    assert f" samspine {verb} " in ended.out
+
+
+def test_no_verbs_summary_is_cut_off(samspine: Any) -> None:
+    for words in (("--help",), ("models", "--help")):
+        assert "..." not in samspine(*words).out.partition("Commands:")[2]
 
 
 def test_the_first_click_of_the_help_lies_in_its_phantom(case: Any) -> None:

@@ -52,6 +52,23 @@ def test_a_label_map_has_its_table_beside_it(case: Any, tmp_path: Path, samspine
     assert (tmp_path / "a.labels.csv").read_text(encoding="utf-8").splitlines()[1].startswith("22,L3,")
 
 
+def test_a_box_alone_makes_a_segment_and_beside_a_click_it_changes_the_answer(
+    case: Any, tmp_path: Path, samspine: Any, tiny: Any
+) -> None:
+    narrow, wide = "L3:-2,31,101:6,39,109", "L3:-28,5,75:32,65,135"
+    told = []
+    for number, words in enumerate([("--box", narrow), ("--box", wide), ("--box", narrow, "--click", IN_L3)]):
+        ended = samspine("segment", case.image, tmp_path / f"{number}.seg.nrrd", *words, *tiny, "--json")
+        assert ended.code == 0, ended.err
+        told.append(json.loads(ended.out)["labels"]["L3"])
+    assert [one["prompts"] for one in told] == [1, 1, 2]
+    assert told[0]["voxels"] > 0
+    # All are answered on the patch around one centre: what differs between the results is what the boxes did.
+    narrow_alone, wide_alone, with_click = (result_of(tmp_path / f"{number}.seg.nrrd", case) for number in range(3))
+    assert (narrow_alone != wide_alone).any()
+    assert (narrow_alone != with_click).any()
+
+
 def test_the_same_words_give_the_same_file(case: Any, tmp_path: Path, samspine: Any, tiny: Any) -> None:
     for name in ("a.seg.nrrd", "b.seg.nrrd"):
         assert samspine("segment", case.image, tmp_path / name, "--click", IN_L3, *tiny).code == 0

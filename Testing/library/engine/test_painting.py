@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SAMSpineLib.engine.painting import painted, union
-from SAMSpineLib.prompts import MaskPrompt, Point, Scribble
+from SAMSpineLib.prompts import Lasso, MaskPrompt, Point, Scribble
 from SAMSpineLib.volume import Grid, slices_of
 
 LATTICE = Grid.centred_on((0.0, 0.0, 0.0), shape=(24, 24, 24), spacing=2.0)
@@ -41,7 +41,12 @@ def test_pieces_without_a_click_are_dropped():
     assert not mask[:, :, 31:].any()
 
 
-@pytest.mark.parametrize("prompts", [(Point(LEFT), Point(RIGHT)), (Scribble((LEFT, RIGHT)),)])
+AROUND_RIGHT = Lasso(((9.0, -6.0, 0.0), (21.0, -6.0, 0.0), (21.0, 6.0, 0.0), (9.0, 6.0, 0.0)))
+
+
+@pytest.mark.parametrize(
+    "prompts", [(Point(LEFT), Point(RIGHT)), (Scribble((LEFT, RIGHT)),), (Point(LEFT), AROUND_RIGHT)]
+)
 def test_all_pieces_with_a_prompt_stay(prompts):
     mask = paint(two_pieces(), *prompts)
     assert marked(mask, LEFT)

@@ -11,7 +11,6 @@ from scipy import ndimage
 
 from SAMSpineLib.errors import GeometryError, MissingExtraError
 from SAMSpineLib.evaluation.metrics import (
-    bootstrap_interval,
     bounding_extent,
     centroid,
     dice,
@@ -156,17 +155,6 @@ def test_a_vertebra_is_identified_only_under_its_own_name_and_within_20_mm():
     predicted = {1: (0, 3, 1), 2: (0, 0, 58), 4: (0, 25, 90)}
     assert identified(predicted, truth) == {1: True, 2: False, 3: False, 4: False}
     assert identified({1: (0, 0, 16)}, {1: (0, 0, 0), 2: (0, 0, 30)})[1] is False
-
-
-def test_the_bootstrap_interval_holds_the_mean_is_repeatable_and_narrows_with_more_values():
-    values = np.random.default_rng(1).normal(0.9, 0.05, 40).tolist()
-    low, high = bootstrap_interval([*values, math.nan])
-    assert low < np.mean(values) < high
-    assert bootstrap_interval(values) == (low, high)
-    few = bootstrap_interval(values[:5])
-    assert few[1] - few[0] > high - low
-    assert high - low == pytest.approx(2 * 1.96 * np.std(values) / math.sqrt(40), rel=0.15)
-    assert all(math.isnan(v) for v in bootstrap_interval([0.9]))
 
 
 def test_means_skip_what_cannot_be_scored_and_json_knows_no_nan():

@@ -25,6 +25,17 @@ def test_the_ends_of_the_window_become_minus_one_and_one_for_every_type(dtype):
     assert np.allclose(seen, [-1, -1, -1 / 3, 1, 1], atol=1e-6)
 
 
+def test_what_is_not_finite_does_not_reach_the_network():
+    seen = normalise(np.array([np.nan, -np.inf, np.inf, 400.0], np.float32), (-200.0, 1000.0))
+    assert seen.tolist() == [-1, -1, 1, 0]
+    array = np.linspace(0, 100, 1000, dtype=np.float32).reshape(10, 10, 10)
+    whole = intensity_window(Volume.from_array(array, np.eye(4), modality="MR"), (-200.0, 1000.0))
+    array[5, 5] = np.nan
+    assert np.allclose(intensity_window(Volume.from_array(array, np.eye(4), modality="MR"), (0.0, 1.0)), whole, atol=1)
+    array[:] = np.nan
+    assert intensity_window(Volume.from_array(array, np.eye(4), modality="MR"), (0.0, 1.0)) == (0.0, 1.0)
+
+
 def test_more_dense_never_looks_less_dense():
     seen = normalise(np.arange(-1024, 3072, dtype=np.int16), (-200.0, 1000.0))
     assert (np.diff(seen) >= 0).all()

@@ -110,6 +110,13 @@ def test_the_network_sees_the_patients_tissue_in_the_patients_place(tiny, bone):
     assert seen[grid.voxel_at((40.0, 0.0, 0.0))] == pytest.approx(2 * (40 - low) / (high - low) - 1, abs=1e-3)
 
 
+def test_a_hole_of_nan_in_a_viewers_volume_leaves_an_answer_everywhere(tiny, bone):
+    array = bone.array.astype(np.float32)
+    array[array.shape[0] // 2] = np.nan
+    answer = _answer(tiny, Volume(array, bone.grid), HERE)
+    assert np.isfinite(answer.probability).all()
+
+
 def test_beyond_the_scan_lies_air(tiny, bone):
     seen = tiny.encode(bone, tiny.grid_at((300.0, 0.0, 0.0))).image
     assert (seen == -1).all()

@@ -129,6 +129,18 @@ def test_the_log_has_a_line_for_every_step_and_one_head_also_after_a_break(case,
     assert [float(f"{learning_rate(SIX, n):.5g}") for n in range(6)] == values[:, 5].tolist()
 
 
+def test_tensorboard_shows_the_same_figures_as_the_log(straight):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(straight / "events"))
+    events.Reload()
+    with (straight / "log.csv").open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for name in COLUMNS[1:]:
+        shown = events.Scalars(name)
+        assert [one.step for one in shown] == [int(row["step"]) for row in rows]
+        assert [one.value for one in shown] == pytest.approx([float(row[name]) for row in rows], rel=1e-3, abs=1e-6)
+
+
 def test_the_recipe_lies_beside_the_weights(straight):
     assert Recipe(**json.loads((straight / "recipe.json").read_text(encoding="utf-8"))) == SIX
     assert asdict(SIX)["model"] == "ct-sam3d-tiny"
