@@ -5,21 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy.typing as npt
 import typer
 
 from SAMSpineLib.cli import options
 from SAMSpineLib.cli.console import counting, note, number, print_json, print_table, working
-from SAMSpineLib.labels import Label, spine_labels
+from SAMSpineLib.labels import spine_labels
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from SAMSpineLib.engine.session import Session
     from SAMSpineLib.evaluation.curves import SimulationReport
-    from SAMSpineLib.mask_update import MaskUpdate
-    from SAMSpineLib.prompts import Point
-    from SAMSpineLib.volume import Volume
 
 EXAMPLES = """\b
 The robot clicks deepest into the structure, then into the largest error that is left. Scores are Dice and surface
@@ -71,51 +64,18 @@ def command(
     for text in (*image.notices, *known.notices):
         note(text)
     with working(f"Loading {model}"):
-        session = CountedSession(Session(build_promptable(model, weights=weights, device=device)))
+        session = Session(build_promptable(model, weights=weights, device=device))
     settings = RobotSettings(clicks, jitter, seed, placement)
     chosen = list(dict.fromkeys(asked or labels_in(known.volume, table)))
     with counting("Simulating") as tell:
         report = simulate_structures(session, image.volume, known.volume, chosen, settings, tell)
     if as_json:
-        print_json({**report.to_json(), "patches": session.patches})
+        print_json({"labels": report.to_json()["labels"]})
     else:
-        show(report, session.patches, f"{model} on {volume.name}")
+        show(report, f"{model} on {volume.name}")
 
 
-class CountedSession:
-    """A session that remembers how many patches each click of each label looked at."""
-
-    def __init__(self, session: Session) -> None:
-        """Wrap a session."""
-        self._session = session
-        self._name = ""
-        self.patches: dict[str, list[int]] = {}
-
-    def set_volume(self, volume: Volume, /) -> None:
-        """Open a volume."""
-        self._session.set_volume(volume)
-
-    def select(self, label: Label, /) -> None:
-        """Choose a label."""
-        self._name = label.name
-        self._session.select(label)
-
-    def clear(self) -> None:
-        """Forget the selected label's prompts and result."""
-        self._session.clear()
-
-    def add(self, prompt: Point, /) -> MaskUpdate:
-        """Take a click and count the patches."""
-        update = self._session.add(prompt)
-        self.patches.setdefault(self._name, []).append(len(update.visited))
-        return update
-
-    def mask(self, label: int, /) -> npt.NDArray[np.uint8]:
-        """Return one label's mask (K, J, I)."""
-        return self._session.mask(label)
-
-
-def show(report: SimulationReport, patches: dict[str, list[int]], title: str) -> None:
+def show(report: SimulationReport, title: str) -> None:
     """Print the curves as a table: a line for each structure, a column for each number of clicks."""
     curves: dict[str, Any] = {**report.labels, "mean": report.mean()}
     count = len(curves["mean"].dice)
@@ -125,7 +85,6 @@ def show(report: SimulationReport, patches: dict[str, list[int]], title: str) ->
         rows.append((name, "Dice", *(number(value) for value in curve.dice)))
         rows.append(("", "NSD 2 mm", *(number(value) for value in curve.nsd_2mm)))
         rows.append(("", "seconds", *(number(value, 2) for value in curve.seconds)))
-        if name in patches:
-            seen = [*map(str, patches[name]), *["-"] * count][:count]
-            rows.append(("", "patches", *seen))
+        if curve.patches:
+            rows.append(("", "patches", *map(str, curve.patches)))
     print_table(title, columns, rows)

@@ -7,7 +7,8 @@ are walked nor when to stop. The rules here:
 2. A patch is left through each face on which at least `face_voxels` voxels are marked, to the patch half a patch away
    along that axis and centred, across it, on the marked voxels: so the walk follows a bent spine.
 3. The neighbour starts from what is already known in the half that they share (as its previous answer) and from a
-   click: the peak of the cross-patch prompter's heat map where it is sure, else the deepest known voxel.
+   click: the peak of the cross-patch prompter's heat map where it is sure, else the deepest known voxel. Clicks,
+   scribbles and lassos count in every patch that they lie in; a box or a mask speaks of the patch it was given in.
 4. A neighbour that contradicts what is known in the shared half (Dice below `AGREEMENT`) is dropped: it saw something
    else.
 5. The walk ends when no face is left, or at the limit of patches. A place within a quarter of a patch of one that was
@@ -28,7 +29,7 @@ from SAMSpineLib.engine.cache import EncodedCache
 from SAMSpineLib.engine.merging import PatchAnswer, merge
 from SAMSpineLib.engine.settings import EngineSettings
 from SAMSpineLib.models.protocols import Encoded, Probability, Promptable
-from SAMSpineLib.prompts import Point, Prompt
+from SAMSpineLib.prompts import Box, MaskPrompt, Point, Prompt
 from SAMSpineLib.volume import Grid, Volume
 
 AGREEMENT = 0.4
@@ -124,7 +125,7 @@ class Walker:
         click = self._click(here, self.cache.get(self.volume, neighbour), known)
         if click is None:
             return None
-        own = [prompt for prompt in prompts if isinstance(prompt, Point)]
+        own = [prompt for prompt in prompts if not isinstance(prompt, (Box, MaskPrompt))]
         found = self.answer(neighbour, [*own, click], previous=known, prompted=False)
         threshold = self.settings.threshold
         before, after = (known > threshold), (found.probability > threshold) & (seen > 0)
@@ -162,5 +163,5 @@ def _near(grid: Grid, other: Grid) -> bool:
 
 
 def _within(grid: Grid, prompts: Sequence[Prompt]) -> bool:
-    """Tell whether all clicks lie in a patch."""
-    return all(grid.voxel_at(prompt.ras) is not None for prompt in prompts if isinstance(prompt, Point))
+    """Tell whether all that the prompts name lies in a patch."""
+    return all(grid.voxel_at(place) is not None for prompt in prompts for place in prompt.places)

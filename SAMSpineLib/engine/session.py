@@ -25,7 +25,7 @@ from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.models.protocols import Probability, Promptable
-from SAMSpineLib.prompts import Lasso, Point, Prompt, Scribble, anchor
+from SAMSpineLib.prompts import Lasso, MaskPrompt, Point, Prompt, Scribble, anchor
 from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
 
 LabelMap = npt.NDArray[np.uint16]
@@ -170,11 +170,13 @@ class Session:
         walker = Walker(self.model, self.cache, self.volume, self.settings, self.label.joins_levels)
         home = _home(state.answers, prompt)
         if home is not None:
-            found = walker.answer(home.grid, prompts, previous=home.probability)
+            # A mask is a new start: the answer so far would only stand in its way.
+            previous = None if isinstance(prompt, MaskPrompt) else home.probability
+            found = walker.answer(home.grid, prompts, previous=previous)
             answers = tuple(found if answer is home else answer for answer in state.answers)
         else:
             grid = self.model.grid_at(anchor(prompt))
-            previous = _known(state, grid)
+            previous = None if isinstance(prompt, MaskPrompt) else _known(state, grid)
             if _is_negative(prompt) and not self._marks(previous, grid, prompt):
                 return replace(state, prompts=prompts)
             found = walker.answer(grid, prompts, previous=previous)

@@ -14,6 +14,7 @@ from SAMSpineLib.errors import GeometryError, LabelError, PromptError
 from SAMSpineLib.evaluation.metrics import dice, json_number, mean_of, surface_dice
 from SAMSpineLib.evaluation.robot import Placement, next_click
 from SAMSpineLib.labels import Label
+from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.prompts import Point
 from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.volume import Volume
@@ -34,8 +35,8 @@ class ClickableSession(Protocol):
     def clear(self) -> object:
         """Forget the prompts and the result of the selected label, or of all."""
 
-    def add(self, prompt: Point, /) -> object:
-        """Take one prompt and update the selected label's mask."""
+    def add(self, prompt: Point, /) -> MaskUpdate:
+        """Take one prompt, update the selected label's mask, and say what changed."""
 
     def mask(self, label: int, /) -> npt.NDArray[np.uint8]:
         """Return one label value's mask (K, J, I) on the volume's grid."""
@@ -59,15 +60,16 @@ class RobotSettings:
 
 @dataclass
 class Curve:
-    """One label's scores after 1, 2, ... clicks, the seconds each click took, and the clicks themselves.
+    """One label's scores after 1, 2, ... clicks, seconds and patches that each click took, and the clicks themselves.
 
-    A robot that has nothing left to correct stops early: `clicks` is then shorter, the scores stay what they were
-    and the clicks not made took 0 seconds.
+    A robot that has nothing left to correct stops early: `clicks` is then shorter, scores and patches stay what they
+    were and the clicks not made took 0 seconds.
     """
 
     dice: list[float] = field(default_factory=list)
     nsd_2mm: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    patches: list[int] = field(default_factory=list)
     clicks: list[Point] = field(default_factory=list)
 
     def to_json(self) -> dict[str, list[float | None]]:
@@ -165,8 +167,9 @@ class _Trial:
                 _hold(curve)
             else:
                 started = time.perf_counter()
-                self.session.add(click)
+                update = self.session.add(click)
                 curve.seconds.append(time.perf_counter() - started)
+                curve.patches.append(len(update.visited))
                 curve.clicks.append(click)
                 predicted = self._score(curve)
             tell(done)
@@ -193,6 +196,7 @@ class _Trial:
 def _hold(curve: Curve) -> None:
     curve.dice.append(curve.dice[-1])
     curve.nsd_2mm.append(curve.nsd_2mm[-1])
+    curve.patches.append(curve.patches[-1])
     curve.seconds.append(0.0)
 
 

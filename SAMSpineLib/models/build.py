@@ -68,7 +68,7 @@ def build_promptable(name: str = DEFAULT_MODEL, *, weights: Path | None = None, 
     if weights is None:
         entry: ModelEntry | None = model_entries().get(name)
         if entry is None:
-            msg = f"No weights come with '{name}': train it (`samspine train {name}`) and give them with --weights"
+            msg = f"No weights come with '{name}': train it (see `samspine train --help`) and give them with --weights"
             raise ModelError(msg)
         weights = verify(entry)
     return MODELS[name](name, weights, device)

@@ -44,7 +44,8 @@ def test_a_box_is_the_same_from_any_two_opposite_corners(a: tuple[float, ...], b
     box = Box(a, b)
     assert box == Box(b, a)
     assert box == Box((a[0], b[1], a[2]), (b[0], a[1], b[2]))
-    assert all(low <= middle <= high for low, middle, high in zip(box.corner_a, box.places[0], box.corner_b, strict=True))
+    (centre,) = box.places
+    assert all(low <= middle <= high for low, middle, high in zip(box.corner_a, centre, box.corner_b, strict=True))
 
 
 def test_the_centre_of_a_box_is_halfway() -> None:

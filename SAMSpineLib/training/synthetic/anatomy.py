@@ -50,10 +50,6 @@ class Subject:
         low = points[0] + [0.0, -25.0, -60.0]
         return np.vstack([low - [0, 0, 200], low, points, points[-1] + [0, 0, 200]])
 
-    def index_of(self, label: int) -> int:
-        """Return the place of a label in `levels`."""
-        return [v.label for v in self.levels].index(label)
-
 
 def draw_subject(rng: np.random.Generator, settings: PhantomSettings) -> Subject:
     """Draw a subject; with `clean` the standard adult."""

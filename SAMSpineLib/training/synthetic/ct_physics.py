@@ -83,6 +83,7 @@ def scan(rng: np.random.Generator, hounsfield: Array, skeleton: Skeleton, scanne
     value = _blur(value, spacing, scanner)
     if scanner.noise > 0:
         value += _noise(rng, value, spacing, scanner)
+    if scanner.cupping != 0:
         value += _shading(value.shape, scanner)
     if (skeleton.metal < 0).any():
         value += _metal(rng, skeleton.metal)

@@ -8,7 +8,7 @@ import pytest
 from SAMSpineLib.engine.propagation import Walk, Walker
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.protocols import Answer
-from SAMSpineLib.prompts import Point
+from SAMSpineLib.prompts import Box, Point, Scribble
 from SAMSpineLib.volume import Volume
 
 CANAL, L3 = spine_labels().by_name("spinal canal"), spine_labels().by_name("L3")
@@ -181,3 +181,14 @@ def test_a_patch_that_was_refused_is_not_visited_again_by_the_next_click(open_se
     again = walker.walk(Walk((start,), tuple(answer.grid for answer in refused)), start, [START], limit=9)
     assert again.answers == (start,)
     assert session.cache.encoded_count == encoded
+
+
+def test_a_scribble_counts_in_every_patch_of_a_walk_and_a_box_only_in_its_own(open_session, fake, shapes, column):
+    model = fake([shapes["tube"](ROD, 8.0)])
+    box, line = Box((-10.0, -10.0, -10.0), (10.0, 10.0, 10.0)), Scribble(((0.0, 0.0, -4.0), (0.0, 0.0, 4.0)))
+    walker = Walker(model, (session := open_session(model, volume=column)).cache, column, session.settings)
+    start = walker.answer(model.grid_at(START.ras), [box, line, START], previous=None)
+    walker.walk(Walk((start,)), start, [box, line, START], limit=4)
+    elsewhere = model.decoded[1:]
+    assert len(elsewhere) == 3
+    assert all(line in call["prompts"] and box not in call["prompts"] for call in elsewhere)

@@ -210,6 +210,17 @@ def test_a_mask_prompt_gives_its_mask_even_in_pieces(open_session):
     assert session.mask(L3.value).sum() == pytest.approx(mask.sum(), rel=0.02)
 
 
+def test_a_mask_after_a_click_starts_anew_and_the_next_click_goes_on_from_the_answer(open_session, fake):
+    session = open_session(model := fake())
+    session.select(L3)
+    session.add(MIDDLE)
+    session.add(MaskPrompt(np.ones((5, 5, 5), bool), Grid.centred_on(MIDDLE.ras, shape=(5, 5, 5), spacing=2.0)))
+    assert model.decoded[-1]["previous"] is None
+    answer = session._state.answers[0].probability
+    session.add(Point((6.0, 0.0, 0.0)))
+    assert model.decoded[-1]["previous"] is answer
+
+
 def test_whole_structures_ask_for_the_chain_and_levels_do_not(open_session, fake):
     session = open_session(model := fake())
     for name in ("L3", "spine"):

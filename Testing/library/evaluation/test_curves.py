@@ -11,6 +11,7 @@ import pytest
 from SAMSpineLib.errors import GeometryError, LabelError, PromptError
 from SAMSpineLib.evaluation.curves import RobotSettings, simulate
 from SAMSpineLib.labels import Label
+from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.volume import Grid, Volume
 
 L1, L2, T1 = (Label(v, n, n, "lumbar", (1, 2, 3)) for v, n in ((20, "L1"), (21, "L2"), (8, "T1")))
@@ -42,6 +43,7 @@ class BallSession:
             self.labels[ball & (self.labels == 0)] = self.label
         else:
             self.labels[ball & (self.labels == self.label)] = 0
+        return MaskUpdate.nothing(self.label)
 
     def mask(self, value):
         return (self.labels == value).astype(np.uint8)

@@ -11,6 +11,7 @@ from SAMSpineLib.errors import LabelError
 from SAMSpineLib.evaluation.curves import RobotSettings
 from SAMSpineLib.evaluation.joining import joined, labels_in, simulate_structures
 from SAMSpineLib.labels import Label, spine_labels
+from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.volume import Volume
 
 TABLE = spine_labels()
@@ -41,8 +42,9 @@ class Knowing:
     def clear(self) -> None:
         self.clicked.discard(self.label.value)
 
-    def add(self, prompt: Any, /) -> None:
+    def add(self, prompt: Any, /) -> MaskUpdate:
         self.clicked.add(self.label.value)
+        return MaskUpdate.nothing(self.label.value)
 
     def mask(self, value: int, /) -> np.ndarray:
         parts = [part.value for part in TABLE.parts(TABLE.by_value(value))]
