@@ -34,6 +34,9 @@ def command(
     data: Annotated[
         Path | None, typer.Option(metavar="MANIFEST", help="Labelled images; without it phantoms alone.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(metavar="WEIGHTS", help="Begin with these weights instead of fresh ones.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run.")] = None,
     phantoms: Annotated[int | None, typer.Option(min=0, help="How many synthetic spines to make.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed trains the same weights.")] = None,
@@ -56,7 +59,9 @@ def command(
     with counting("Making phantoms") as tell:
         cases = prepare_cases(chosen, data, out / "phantoms", progress=tell)
     with counting("Training") as tell:
-        weights = train(chosen, cases, out, progress=lambda step, total, seen: tell(step, total, _figures(seen)))
+        weights = train(
+            chosen, cases, out, start=start, progress=lambda step, total, seen: tell(step, total, _figures(seen))
+        )
     if as_json:
         print_json({"weights": str(weights), "steps": chosen.steps, "cases": len(cases), "seed": chosen.seed})
     else:

@@ -18,7 +18,7 @@ from torch import Tensor
 from SAMSpineLib.models.ct_sam3d.click_maps import gaussian_map
 from SAMSpineLib.models.ct_sam3d.config import CONFIGS, CTSAM3DConfig
 from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
-from SAMSpineLib.models.weights import save_weights
+from SAMSpineLib.models.weights import load_weights, save_weights
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.checkpoint import TrainingState
 from SAMSpineLib.training.losses import PromptLoss, heat_loss, soft_dice
@@ -30,20 +30,29 @@ Progress = Callable[[int, int, dict[str, float]], None]
 COLUMNS = ("step", "loss", "dice_first", "dice_last", "heat", "rate", "seconds")
 
 
-def train(recipe: Recipe, cases: Sequence[Case], folder: Path, *, progress: Progress | None = None) -> Path:
+def train(
+    recipe: Recipe,
+    cases: Sequence[Case],
+    folder: Path,
+    *,
+    start: Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
     """Train until `recipe.steps` and return the weights file; what lies in `folder` is continued.
+
+    A run that has nothing to continue begins with the weights in `start`, or with fresh ones.
 
     Writes `checkpoint.pt` every few minutes and when it is interrupted, `log.csv` and TensorBoard events,
     `recipe.json`, and in the end `<model>.safetensors` (the moving average, fp16). A run that is interrupted and
     continued ends in the same weights as one that is not.
 
     Raises:
-        ModelError: if the checkpoint in `folder` is damaged or another network's.
+        ModelError: if the checkpoint in `folder`, or `start`, is damaged or another network's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = CONFIGS[recipe.model]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    state = _start(recipe, config, device)
+    state = _start(recipe, config, device, start)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
         state.load(checkpoint)
@@ -65,9 +74,12 @@ def train(recipe: Recipe, cases: Sequence[Case], folder: Path, *, progress: Prog
     return save_weights(folder / f"{recipe.model}.safetensors", state.average, {"model": recipe.model})
 
 
-def _start(recipe: Recipe, config: CTSAM3DConfig, device: torch.device) -> TrainingState:
+def _start(recipe: Recipe, config: CTSAM3DConfig, device: torch.device, start: Path | None) -> TrainingState:
     torch.manual_seed(recipe.seed)
-    network = CTSAM3D(config).to(device).to(memory_format=torch.channels_last_3d)
+    network = CTSAM3D(config)
+    if start is not None:
+        load_weights(start, network)
+    network = network.to(device).to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
     )

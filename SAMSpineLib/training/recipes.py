@@ -14,7 +14,7 @@ class Recipe:
     """
 
     model: str
-    steps: int = 4000
+    steps: int = 4100
     batch: int = 2
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-2

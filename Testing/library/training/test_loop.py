@@ -72,6 +72,14 @@ def test_the_weights_of_a_run_can_be_loaded_and_are_the_moving_average(straight)
     assert max(drift) > 0
 
 
+def test_a_run_can_begin_with_weights_of_an_earlier_one(case, straight, tmp_path):
+    """A single step at a rate of nothing leaves what it was given, to half precision."""
+    still = replace(SIX, steps=1, learning_rate=0.0, weight_decay=0.0)
+    earlier = straight / f"{SIX.model}.safetensors"
+    assert _same(train(still, [case], tmp_path / "warm", start=earlier), earlier)
+    assert not _same(train(still, [case], tmp_path / "cold"), earlier)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_one_does_not(case, straight, tmp_path):
     again = train(SIX, [case], tmp_path / "again")
     other = train(replace(SIX, seed=2), [case], tmp_path / "other")

@@ -10,7 +10,7 @@ from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.ct_sam3d.config import TINY
 from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.training.cases import Case
-from SAMSpineLib.training.patches import SMALLEST_TARGET, PatchSampler
+from SAMSpineLib.training.patches import SMALLEST_TARGET, PatchSampler, _arthrotic
 from SAMSpineLib.volume import Volume
 
 KINDS = {label.value: label.group for label in spine_labels()}
@@ -123,3 +123,15 @@ def test_targets_too_small_for_the_patchs_voxels_are_refused_instead_of_trained_
     sampler = PatchSampler([Case.build(image, labels, smallest=1)], TINY)
     with pytest.raises(LabelError, match="shows its structure .*value 21 of 'fine'"):
         sampler.draw(np.random.default_rng(1))
+
+
+def test_arthrosis_adds_bone_only_where_the_structure_meets_its_neighbours():
+    part, other = np.zeros((24, 24, 24), bool), np.zeros((24, 24, 24), bool)
+    part[4:20, 4:20, 4:11], other[4:20, 4:20, 13:20] = True, True
+    image = np.where(part | other, 600.0, 0.0).astype(np.float32)
+    changed = _arthrotic(image, part, part | other, np.random.default_rng(3))
+    gap, far = changed[6:18, 6:18, 11:13], changed[:, :, :2]
+    assert gap.max() > 250
+    assert gap.min() < 100
+    assert np.abs(far).max() < 1
+    assert _arthrotic(image, part, part, np.random.default_rng(3)) is image
