@@ -168,7 +168,8 @@ def _arthrotic(image: Image, part: BoolMask, whole: BoolMask, rng: np.random.Gen
         return image
     grown = touching & (ndimage.gaussian_filter(rng.normal(size=image.shape), 2.5) > 0)
     bone = (rng.uniform(300, 900) + rng.normal(0, 120, image.shape)).astype(np.float32)
-    return ndimage.gaussian_filter(np.where(grown, np.maximum(image, bone), image), 0.45).astype(np.float32)
+    joined: Image = ndimage.gaussian_filter(np.where(grown, np.maximum(image, bone), image), 0.45).astype(np.float32)
+    return joined
 
 
 def _scanned_otherwise(image: Image, rng: np.random.Generator) -> Image:
