@@ -6,6 +6,8 @@ are walked nor when to stop. The rules here:
 1. A structure that would fit into one patch but touches a face is looked at again from its middle (`recentred`).
 2. A patch is left through each face on which at least `face_voxels` voxels are marked, to the patch half a patch away
    along that axis and centred, across it, on the marked voxels: so the walk follows a bent spine.
+   A chain of levels is only left upwards and downwards: its levels follow each other from head to foot and fit into a
+   patch across, while sideways ribs and pelvis lead astray.
 3. The neighbour starts from what is already known in the half that they share (as its previous answer) and from a
    click: the peak of the cross-patch prompter's heat map where it is sure, else the deepest known voxel. Clicks,
    scribbles and lassos count in every patch that they lie in; a box or a mask speaks of the patch it was given in.
@@ -32,7 +34,7 @@ from SAMSpineLib.models.protocols import Encoded, Probability, Promptable
 from SAMSpineLib.prompts import Box, MaskPrompt, Point, Prompt
 from SAMSpineLib.volume import Grid, Volume
 
-AGREEMENT = 0.4
+AGREEMENT = 0.8
 Mask = npt.NDArray[np.bool_]
 
 
@@ -99,7 +101,7 @@ class Walker:
     def _open_faces(self, answer: PatchAnswer) -> Iterator[Grid]:
         """Yield the neighbour beyond each face that the structure touches and that has volume behind it."""
         mask = answer.probability > self.settings.threshold
-        for axis in range(3):
+        for axis in self._axes(answer.grid):
             for end in (0, -1):
                 face: Mask = np.asarray(mask.take(end, axis=axis))
                 if int(face.sum()) < self.settings.face_voxels:
@@ -107,6 +109,11 @@ class Walker:
                 if self._leaves_volume(answer.grid, axis, end, face):
                     continue
                 yield _beyond(answer.grid, axis, end, face)
+
+    def _axes(self, grid: Grid) -> tuple[int, ...]:
+        """Return the array axes along which a structure may be followed: any, or for a chain the one most along S."""
+        along = np.abs(grid.ijk_to_ras[2, :3]) / grid.spacing
+        return (2 - int(along.argmax()),) if self.chain else (0, 1, 2)
 
     def _leaves_volume(self, grid: Grid, axis: int, end: int, face: Mask) -> bool:
         """Tell whether the volume ends behind the marked voxels of a face."""

@@ -25,4 +25,4 @@ class EngineSettings:
     max_patches: int = 6
     max_patches_large: int = 96
     face_voxels: int = 12
-    heat_threshold: float = 0.35
+    heat_threshold: float = 0.7

@@ -214,7 +214,7 @@ class TrainingLog:
     def __enter__(self) -> TrainingLog:
         """Open the CSV file, with a head line if it is new."""
         fresh = not self._path.is_file()
-        self._handle = self._path.open("a", encoding="utf-8", newline="")
+        self._handle = self._path.open("a", encoding="utf-8", newline="", buffering=1)  # a killed run keeps its lines
         self._writer = csv.writer(self._handle)
         if fresh:
             self._writer.writerow(COLUMNS)

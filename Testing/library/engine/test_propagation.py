@@ -192,3 +192,19 @@ def test_a_scribble_counts_in_every_patch_of_a_walk_and_a_box_only_in_its_own(op
     elsewhere = model.decoded[1:]
     assert len(elsewhere) == 3
     assert all(line in call["prompts"] and box not in call["prompts"] for call in elsewhere)
+
+
+def test_a_chain_is_followed_up_and_down_and_never_sideways(open_session, fake, shapes):
+    cross = [shapes["tube"](line, 8.0) for line in (ROD, [(-80.0, 0.0, 0.0), (80.0, 0.0, 0.0)])]
+    matrix = np.diag([2.0, 2.0, 2.0, 1.0])
+    matrix[:3, 3] = [-99.0, -59.0, -129.0]
+    volume = Volume.from_array(np.zeros((130, 60, 100), np.int16), matrix)
+    session = open_session(fake(cross), volume=volume)
+    reached = {}
+    for name in ("spine", "spinal canal"):
+        session.select(spine_labels().by_name(name))
+        reached[name] = np.ptp([grid.ijk_to_ras[:3, 3] for grid in session.add(START).visited], axis=0)
+        session.clear()
+    assert reached["spine"][2] > 100
+    assert reached["spine"][0] < 5
+    assert reached["spinal canal"][0] > 60
