@@ -53,6 +53,16 @@ def merge(answers: Sequence[PatchAnswer], target: Grid | None = None) -> tuple[P
     return total, grid
 
 
+def covered(answers: Sequence[PatchAnswer], target: Grid) -> npt.NDArray[np.bool_]:
+    """Mark the voxels (K, J, I) of a grid that some answer speaks of."""
+    seen = np.zeros(target.shape, bool)
+    for answer in answers:
+        here, _ = _overlap(target, answer.grid)
+        if here is not None:
+            seen[here] = True
+    return seen
+
+
 @lru_cache(maxsize=4)
 def _border_distance(shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
     """Return the distance (voxels, from 1) of each voxel to the nearest face, squared so that centres dominate."""

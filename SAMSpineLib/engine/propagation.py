@@ -28,7 +28,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from SAMSpineLib.engine.cache import EncodedCache
-from SAMSpineLib.engine.merging import PatchAnswer, merge
+from SAMSpineLib.engine.merging import PatchAnswer, covered, merge
 from SAMSpineLib.engine.settings import EngineSettings
 from SAMSpineLib.models.protocols import Encoded, Probability, Promptable
 from SAMSpineLib.prompts import Box, MaskPrompt, Point, Prompt
@@ -128,14 +128,13 @@ class Walker:
     ) -> PatchAnswer | None:
         """Answer a neighbouring patch, or None where it contradicts what is known or adds nothing."""
         known, _ = merge(answers, neighbour)
-        seen = merge([PatchAnswer(a.grid, np.ones_like(a.probability), prompted=False) for a in answers], neighbour)[0]
         click = self._click(here, self.cache.get(self.volume, neighbour), known)
         if click is None:
             return None
         own = [prompt for prompt in prompts if not isinstance(prompt, (Box, MaskPrompt))]
         found = self.answer(neighbour, [*own, click], previous=known, prompted=False)
         threshold = self.settings.threshold
-        before, after = (known > threshold), (found.probability > threshold) & (seen > 0)
+        before, after = (known > threshold), (found.probability > threshold) & covered(answers, neighbour)
         agreement = 2 * float((before & after).sum()) / max(float(before.sum() + after.sum()), 1.0)
         return found if agreement >= AGREEMENT else None
 

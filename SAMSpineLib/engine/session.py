@@ -17,7 +17,7 @@ import numpy.typing as npt
 from SAMSpineLib.engine.cache import EncodedCache
 from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
-from SAMSpineLib.engine.merging import PatchAnswer, merge
+from SAMSpineLib.engine.merging import PatchAnswer, covered, merge
 from SAMSpineLib.engine.painting import painted, union
 from SAMSpineLib.engine.propagation import Walk, Walker
 from SAMSpineLib.engine.settings import EngineSettings
@@ -262,8 +262,7 @@ def _known(state: LabelState, grid: Grid) -> Probability | None:
     known, _ = merge(state.answers, grid)
     if earlier is None:
         return known
-    ones = [PatchAnswer(one.grid, np.ones_like(one.probability), one.prompted) for one in state.answers]
-    return np.where(merge(ones, grid)[0] > 0, known, earlier).astype(np.float32)
+    return np.where(covered(state.answers, grid), known, earlier).astype(np.float32)
 
 
 def check_inside(prompt: Prompt, grid: Grid) -> None:
