@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from SAMSpineLib.errors import ModelError
-from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 
 # What a file that is no checkpoint of ours makes torch's reader, and then the network, raise.
 DAMAGE = (
@@ -33,14 +33,14 @@ DAMAGE = (
 class TrainingState:
     """Network, its moving average, optimiser and random generator after `step` steps."""
 
-    network: CTSAM3D
-    average: CTSAM3D
+    network: nn.Module
+    average: nn.Module
     optimiser: torch.optim.Optimizer
     rng: np.random.Generator
     step: int = 0
 
     @classmethod
-    def fresh(cls, network: CTSAM3D, optimiser: torch.optim.Optimizer, seed: int) -> TrainingState:
+    def fresh(cls, network: nn.Module, optimiser: torch.optim.Optimizer, seed: int) -> TrainingState:
         """Return the state before the first step."""
         average = copy.deepcopy(network).requires_grad_(requires_grad=False)
         return cls(network, average, optimiser, np.random.default_rng(seed))

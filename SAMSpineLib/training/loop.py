@@ -1,4 +1,4 @@
-"""Training CT-SAM3D as one story: cases -> patches -> simulated users -> loss -> checkpoint -> weights."""
+"""Training as one story: cases -> a task's batches -> loss -> checkpoint -> weights."""
 
 from __future__ import annotations
 
@@ -9,25 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from scipy import ndimage
-from torch import Tensor
 
-from SAMSpineLib.models.ct_sam3d.click_maps import gaussian_map
-from SAMSpineLib.models.ct_sam3d.config import CONFIGS, CTSAM3DConfig
-from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 from SAMSpineLib.models.weights import load_weights, save_weights
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.checkpoint import TrainingState
-from SAMSpineLib.training.losses import PromptLoss, heat_loss, soft_dice
-from SAMSpineLib.training.patches import Patch, PatchSampler
 from SAMSpineLib.training.recipes import Recipe
-from SAMSpineLib.training.simulation import SimulatedUser, stack_maps
+from SAMSpineLib.training.tasks import Task, task_of
 
 Progress = Callable[[int, int, dict[str, float]], None]
-COLUMNS = ("step", "loss", "dice_first", "dice_last", "heat", "rate", "seconds")
 
 
 def train(
@@ -50,19 +40,17 @@ def train(
         ModelError: if the checkpoint in `folder`, or `start`, is damaged or another network's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config = CONFIGS[recipe.model]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    state = _start(recipe, config, device, start)
+    task = task_of(recipe, cases)
+    state = _start(task, recipe, start)
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.is_file():
         state.load(checkpoint)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2), encoding="utf-8")
-    sampler, loss = PatchSampler(cases, config), PromptLoss()
     saved = time.monotonic()
     try:
-        with TrainingLog(folder) as log:
+        with TrainingLog(folder, columns_of(task)) as log:
             while state.step < recipe.steps:
-                figures = train_step(state, recipe, sampler, loss)
+                figures = train_step(state, recipe, task)
                 log.write(state.step, figures)
                 if progress is not None:
                     progress(state.step, recipe.steps, figures)
@@ -74,9 +62,15 @@ def train(
     return save_weights(folder / f"{recipe.model}.safetensors", state.average, {"model": recipe.model})
 
 
-def _start(recipe: Recipe, config: CTSAM3DConfig, device: torch.device, start: Path | None) -> TrainingState:
+def columns_of(task: Task) -> tuple[str, ...]:
+    """Return the head line of a task's log."""
+    return ("step", "loss", *task.figures, "rate", "seconds")
+
+
+def _start(task: Task, recipe: Recipe, start: Path | None) -> TrainingState:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    network = CTSAM3D(config)
+    network = task.network()
     if start is not None:
         load_weights(start, network)
     network = network.to(device).to(memory_format=torch.channels_last_3d)
@@ -86,17 +80,19 @@ def _start(recipe: Recipe, config: CTSAM3DConfig, device: torch.device, start: P
     return TrainingState.fresh(network, optimiser, recipe.seed)
 
 
-def train_step(state: TrainingState, recipe: Recipe, sampler: PatchSampler, loss: PromptLoss) -> dict[str, float]:
-    """Draw a batch, let users prompt it for a few rounds, and take one step; return the figures to log."""
+def train_step(state: TrainingState, recipe: Recipe, task: Task) -> dict[str, float]:
+    """Take one step on one batch of a task; return the figures to log."""
     started = time.monotonic()
     before = state.rng.bit_generator.state
     rate = learning_rate(recipe, state.step)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
+    device = next(state.network.parameters()).device
     try:
-        total, heat, dices = _losses(state, recipe, sampler, loss)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=computes_in_half(device)):
+            loss, seen = task.loss(state.network, state.rng, device)
         state.optimiser.zero_grad(set_to_none=True)
-        (total + heat).backward()
+        loss.backward()
     except BaseException:  # a step that is broken off was not taken: the run that is continued draws the same again
         state.rng.bit_generator.state = before
         raise
@@ -104,22 +100,13 @@ def train_step(state: TrainingState, recipe: Recipe, sampler: PatchSampler, loss
     state.optimiser.step()
     state.step += 1
     state.follow(recipe.average)
-    figures = (total.item(), dices[0], dices[-1], heat.item(), rate, time.monotonic() - started)
-    return dict(zip(COLUMNS[1:], figures, strict=True))
+    figures = (loss.item(), *seen, rate, time.monotonic() - started)
+    return dict(zip(columns_of(task)[1:], figures, strict=True))
 
 
-def _losses(
-    state: TrainingState, recipe: Recipe, sampler: PatchSampler, loss: PromptLoss
-) -> tuple[Tensor, Tensor, list[float]]:
-    """Draw a batch and return the loss of its answers, of its heat maps (0 in most steps), and the Dice per round."""
-    device = next(state.network.parameters()).device
-    patches = [sampler.draw(state.rng) for _ in range(recipe.batch)]
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        total, dices = _prompted_loss(state, recipe, patches, loss)
-        heat = torch.zeros((), device=device)
-        if state.step % recipe.cross_patch_every == 0:
-            heat = _cross_patch_loss(state, sampler, patches)
-    return total, heat, dices
+def computes_in_half(device: torch.device) -> bool:
+    """Tell whether a device multiplies bfloat16 faster than single precision: GPUs, and CPUs with AVX-512 BF16."""
+    return device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -129,81 +116,13 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * max(share, 0.0)
 
 
-def _prompted_loss(
-    state: TrainingState, recipe: Recipe, patches: Sequence[Patch], loss: PromptLoss
-) -> tuple[Tensor, list[float]]:
-    """Encode once, decode as often as the users correct; return the mean loss, and Dice after first and last round.
-
-    Gradients come from the first and the last answer: those between only bring the users to where they are, at a third
-    of the cost.
-    """
-    network, rng = state.network, state.rng
-    device = next(network.parameters()).device
-    users = [SimulatedUser(p, bool(rng.random() < recipe.whole_share), network.config, rng) for p in patches]
-    asked = torch.tensor([int(user.wants_whole) for user in users], device=device)
-    masks = torch.from_numpy(np.stack([[p.part, p.whole] for p in patches])).to(device)
-    pyramid = network.encode(_images(patches, device))
-    losses: list[Tensor] = []
-    dices: list[float] = []
-    last = _last_round(rng, recipe.rounds)
-    for turn in range(last + 1):
-        maps = stack_maps(users).to(device, memory_format=torch.channels_last_3d)
-        with torch.set_grad_enabled(turn in (0, last)):
-            logits, quality = network.decode(pyramid, maps)
-        if turn in (0, last):
-            losses.append(loss(logits, quality, masks, asked))
-            dices.append(soft_dice(logits, masks)[torch.arange(len(users)), asked].mean().item())
-        if turn < last:
-            answers = torch.sigmoid(logits[torch.arange(len(users)), asked].detach().float()).cpu().numpy()
-            for user, answer in zip(users, answers, strict=True):
-                user.correct(answer)
-    return torch.stack(losses).mean(), dices
-
-
-def _last_round(rng: np.random.Generator, rounds: int) -> int:
-    """Draw how many corrections follow the first prompt: none in a third of the cases, else up to `rounds` - 1."""
-    return 0 if rounds < 2 or rng.random() < 1 / 3 else int(rng.integers(1, rounds))
-
-
-def _cross_patch_loss(state: TrainingState, sampler: PatchSampler, patches: Sequence[Patch]) -> Tensor:
-    """Learn where to click in a neighbouring patch, half a patch away along one axis."""
-    network = state.network
-    device = next(network.parameters()).device
-    neighbours, targets, seen = [], [], []
-    for patch in patches:
-        step = np.zeros(3, int)
-        step[state.rng.integers(3)] = state.rng.choice([-1, 1])
-        whole = state.rng.random() < 0.5
-        image, *masks = sampler.neighbour(patch, step)
-        neighbours.append(image)
-        targets.append(click_target(masks[int(whole)], network.config))
-        seen.append(patch.whole if whole else patch.part)
-    stacked = [torch.from_numpy(np.stack(a)[:, None].astype(np.float32)).to(device) for a in (seen, neighbours)]
-    heat = network.suggest(_images(patches, device), *stacked)
-    return heat_loss(heat, torch.stack(targets)[:, None].to(device))
-
-
-def click_target(mask: npt.NDArray[np.uint8], config: CTSAM3DConfig) -> Tensor:
-    """Return the heat map (K, J, I) of the one click that a mask asks for: at its deepest voxel, none if it is tiny."""
-    points = torch.zeros((0, 3))
-    if mask.sum() >= 30:
-        depth = ndimage.distance_transform_edt(np.pad(mask, 1))
-        points = torch.tensor([np.unravel_index(int(depth.argmax()), depth.shape)], dtype=torch.float32) - 1
-    return gaussian_map(points, mask.shape, 2 * config.click_sigma_mm / config.spacing)
-
-
-def _images(patches: Sequence[Patch], device: torch.device) -> Tensor:
-    """Return the patches' images as one batch (B, 1, K, J, I)."""
-    stacked = torch.from_numpy(np.stack([patch.image for patch in patches])[:, None])
-    return stacked.to(device, memory_format=torch.channels_last_3d)
-
-
 class TrainingLog:
     """Figures of every step as CSV and, where TensorBoard is installed, as its events."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str]) -> None:
         """Append to the logs of a folder."""
         self._path = folder / "log.csv"
+        self._columns = columns
         self._events = None
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -217,7 +136,7 @@ class TrainingLog:
         self._handle = self._path.open("a", encoding="utf-8", newline="", buffering=1)  # a killed run keeps its lines
         self._writer = csv.writer(self._handle)
         if fresh:
-            self._writer.writerow(COLUMNS)
+            self._writer.writerow(self._columns)
         return self
 
     def write(self, step: int, figures: dict[str, float]) -> None:

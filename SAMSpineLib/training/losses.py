@@ -11,13 +11,17 @@ from torch.nn import functional as F
 class PromptLoss(nn.Module):
     """Loss of one answer: 0.8 Dice + 0.2 focal on each of the two masks, and the error of the quality score.
 
-    The weights of Dice and focal are CT-SAM3D's (arXiv 2403.15063). Unlike the release, the quality score has a loss.
+    The weights of Dice and focal are CT-SAM3D's (arXiv 2403.15063). Unlike the release, the quality score has a loss,
+    and Dice has squares in its denominator (Milletari et al., V-Net, 3DV 2016): so a voxel of which half is bone is
+    best answered by 0.5, which is what puts the border between voxel centres.
     """
 
     def __init__(self, *, other_mask: float = 0.25, quality: float = 0.1) -> None:
         """Weigh the mask that was not asked for by `other_mask`, the quality score by `quality`."""
         super().__init__()
-        self.segmentation = DiceFocalLoss(sigmoid=True, lambda_dice=0.8, lambda_focal=0.2, gamma=2.0, reduction="none")
+        self.segmentation = DiceFocalLoss(
+            sigmoid=True, squared_pred=True, lambda_dice=0.8, lambda_focal=0.2, gamma=2.0, reduction="none"
+        )
         self.other_mask = other_mask
         self.quality = quality
 
@@ -27,7 +31,7 @@ class PromptLoss(nn.Module):
         Args:
             logits: (B, 2, N, N, N) for part and whole.
             quality: (B, 2) logits of the expected Dice.
-            masks: (B, 2, N, N, N) truth, 0 or 1.
+            masks: (B, 2, N, N, N) truth: the share of each voxel, 0..1.
             asked: (B,) index of the mask that the user wants.
         """
         wanted = F.one_hot(asked, 2).to(logits.dtype)
@@ -42,7 +46,7 @@ class PromptLoss(nn.Module):
 @torch.no_grad()
 def soft_dice(logits: Tensor, masks: Tensor) -> Tensor:
     """Return the Dice (B, 2) of thresholded masks."""
-    predicted, truth = (logits > 0).float(), masks.float()
+    predicted, truth = (logits > 0).float(), (masks > 0.5).float()
     overlap = (predicted * truth).sum(dim=(2, 3, 4))
     return (2 * overlap + 1) / (predicted.sum(dim=(2, 3, 4)) + truth.sum(dim=(2, 3, 4)) + 1)
 

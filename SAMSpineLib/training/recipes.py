@@ -7,32 +7,55 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that shapes a run; saved beside the weights. `model` names an entry of `ct_sam3d.config.CONFIGS`.
+    """What shapes any run; saved beside the weights. `model` names an entry of the `CONFIGS` of its network.
 
     The learning rate warms up, stays, and falls linearly to zero over the last `cooldown` of the steps, so that a run
-    can be lengthened on resume. `rounds` is the largest number of prompts simulated on one patch.
+    can be lengthened on resume.
     """
 
     model: str
-    steps: int = 4100
-    batch: int = 2
-    learning_rate: float = 1.5e-3
+    steps: int
+    batch: int
+    learning_rate: float
     weight_decay: float = 1e-2
     warmup: int = 100
     cooldown: float = 0.75
     clip: float = 1.0
     average: float = 0.998
-    rounds: int = 5
-    whole_share: float = 0.16
-    cross_patch_every: int = 4
     phantoms: int = 100
     phantom_share: float = 0.5
     seed: int = 1
     checkpoint_minutes: float = 4.0
 
 
-RECIPES = {
-    "ct-sam3d-small": Recipe(model="ct-sam3d-small"),
-    "ct-sam3d-paper": Recipe(model="ct-sam3d-paper", steps=100_000, batch=8, learning_rate=1e-4, clip=5.0),
-    "ct-sam3d-smoke": Recipe(model="ct-sam3d-tiny", steps=12, phantoms=1, phantom_share=1.0, warmup=2, rounds=2),
+@dataclass(frozen=True)
+class PromptRecipe(Recipe):
+    """A network that answers prompts. `rounds` is the largest number of prompts simulated on one patch."""
+
+    rounds: int = 5
+    whole_share: float = 0.16
+    cross_patch_share: float = 0.25
+
+
+@dataclass(frozen=True)
+class LocaliserRecipe(Recipe):
+    """A network that finds the vertebrae. The shares of its losses make them about equal at the start."""
+
+    heat_share: float = 10.0
+    offset_share: float = 1.0
+    level_share: float = 0.3
+
+
+RECIPES: dict[str, Recipe] = {
+    "ct-sam3d-small": PromptRecipe("ct-sam3d-small", steps=5800, batch=2, learning_rate=1.2e-3, phantom_share=0.45),
+    "ct-sam3d-paper": PromptRecipe("ct-sam3d-paper", steps=100_000, batch=8, learning_rate=1e-4, clip=5.0),
+    "ct-sam3d-smoke": PromptRecipe(
+        "ct-sam3d-tiny", steps=12, batch=2, learning_rate=1.5e-3, phantoms=1, phantom_share=1.0, warmup=2, rounds=2
+    ),
+    "localiser-small": LocaliserRecipe(
+        "localiser-small", steps=3200, batch=1, learning_rate=1.5e-3, phantoms=130, phantom_share=0.75
+    ),
+    "localiser-smoke": LocaliserRecipe(
+        "localiser-tiny", steps=12, batch=1, learning_rate=1.5e-3, phantoms=1, phantom_share=1.0, warmup=2
+    ),
 }

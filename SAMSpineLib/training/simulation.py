@@ -46,9 +46,14 @@ class SimulatedUser:
         self._start(str(self.rng.choice(list(START_ODDS), p=list(START_ODDS.values()))))
 
     @property
-    def truth(self) -> npt.NDArray[np.uint8]:
+    def truth(self) -> npt.NDArray[np.bool_]:
         """What this user wants marked (K, J, I)."""
-        return self.patch.whole if self.wants_whole else self.patch.part
+        return (self.patch.whole if self.wants_whole else self.patch.part) > 0.5
+
+    @property
+    def part(self) -> npt.NDArray[np.bool_]:
+        """The structure that this user's first prompt is meant for (K, J, I)."""
+        return self.patch.part > 0.5
 
     def maps(self) -> Tensor:
         """Return the prompt maps (4, K, J, I) of all that was said so far."""
@@ -76,10 +81,10 @@ class SimulatedUser:
 
     def _first_click(self) -> Prompt:
         k, j, i = np.round(self.patch.aim[::-1]).astype(int)
-        if self.patch.part[k, j, i] and (self.wants_whole or self.rng.random() < 0.7):
+        if self.part[k, j, i] and (self.wants_whole or self.rng.random() < 0.7):
             x, y, z = self._grid.to_ras(self.patch.aim).tolist()
             return Point((x, y, z))
-        click = next_click(self.patch.part, np.zeros_like(self.truth), self._grid, rng=self.rng)
+        click = next_click(self.part, np.zeros_like(self.truth), self._grid, rng=self.rng)
         return click if click is not None else Point((0.0, 0.0, 0.0))
 
     def _box(self) -> Prompt:
@@ -89,17 +94,17 @@ class SimulatedUser:
         return Box((a, b, c), (d, e, f))
 
     def _scribble(self) -> Prompt:
-        kji = np.argwhere(self.patch.part)
+        kji = np.argwhere(self.part)
         ends = kji[self.rng.integers(len(kji), size=3)][:, ::-1]
         near = ends[0] + (ends - ends[0]) * 0.4
         inside = [tuple(p) for p in self._grid.to_ras(near).tolist()]
         return Scribble(tuple((x, y, z) for x, y, z in inside))
 
 
-def _wrong_mask(truth: npt.NDArray[np.uint8], rng: np.random.Generator) -> Image:
+def _wrong_mask(truth: npt.NDArray[np.bool_], rng: np.random.Generator) -> Image:
     """Return a previous mask as other tools, other patches or the last answer would leave it."""
     how = int(rng.integers(4))
-    mask = truth.astype(bool)
+    mask = truth
     if how == 0:
         mask = ndimage.binary_dilation(mask, iterations=int(rng.integers(1, 4)))
     elif how == 1:

@@ -12,16 +12,19 @@ import torch
 from safetensors.torch import load_file
 
 from SAMSpineLib.errors import ModelError
+from SAMSpineLib.models.ct_sam3d.config import CONFIGS as PROMPT_CONFIGS
 from SAMSpineLib.models.ct_sam3d.config import TINY
 from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
+from SAMSpineLib.models.localiser.config import CONFIGS as LOCALISER_CONFIGS
 from SAMSpineLib.models.weights import load_weights
-from SAMSpineLib.training import loop
 from SAMSpineLib.training.cases import Case
-from SAMSpineLib.training.loop import COLUMNS, click_target, learning_rate, train
-from SAMSpineLib.training.recipes import RECIPES, Recipe
+from SAMSpineLib.training.loop import learning_rate, train
+from SAMSpineLib.training.prompt_task import PromptTask, click_target
+from SAMSpineLib.training.recipes import RECIPES, PromptRecipe, Recipe
 
 SMOKE = RECIPES["ct-sam3d-smoke"]
 SIX = replace(SMOKE, steps=6)
+COLUMNS = ("step", "loss", "dice_first", "dice_last", "heat", "rate", "seconds")
 
 
 class StopError(Exception):
@@ -101,7 +104,7 @@ def test_an_interrupted_run_continues_to_the_same_weights_bit_for_bit(case, stra
 
 
 def test_a_step_that_is_broken_off_halfway_is_taken_again_the_same_way(case, straight, tmp_path, monkeypatch):
-    honest, calls = loop._prompted_loss, []
+    honest, calls = PromptTask._prompted, []
 
     def breaks_in_the_fourth(*arguments):
         calls.append(1)
@@ -110,7 +113,7 @@ def test_a_step_that_is_broken_off_halfway_is_taken_again_the_same_way(case, str
             raise KeyboardInterrupt
         return result
 
-    monkeypatch.setattr(loop, "_prompted_loss", breaks_in_the_fourth)
+    monkeypatch.setattr(PromptTask, "_prompted", breaks_in_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         train(SIX, [case], tmp_path)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
@@ -129,7 +132,7 @@ def test_the_log_has_a_line_for_every_step_and_one_head_also_after_a_break(case,
     train(SIX, [case], tmp_path)
     with (tmp_path / "log.csv").open(encoding="utf-8", newline="") as handle:
         head, *rows = csv.reader(handle)
-    assert tuple(head) == COLUMNS == ("step", "loss", "dice_first", "dice_last", "heat", "rate", "seconds")
+    assert tuple(head) == COLUMNS
     assert [int(row[0]) for row in rows] == [1, 2, 3, 4, 5, 6]
     values = np.array([[float(cell) for cell in row] for row in rows])
     assert np.isfinite(values).all()
@@ -150,7 +153,7 @@ def test_tensorboard_shows_the_same_figures_as_the_log(straight):
 
 
 def test_the_recipe_lies_beside_the_weights(straight):
-    assert Recipe(**json.loads((straight / "recipe.json").read_text(encoding="utf-8"))) == SIX
+    assert PromptRecipe(**json.loads((straight / "recipe.json").read_text(encoding="utf-8"))) == SIX
     assert asdict(SIX)["model"] == "ct-sam3d-tiny"
 
 
@@ -177,7 +180,7 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(case, straight, tmp_path
 
 
 def test_the_rate_warms_up_stays_and_falls_to_zero():
-    recipe = Recipe(model="ct-sam3d-tiny", steps=100, warmup=10, cooldown=0.4, learning_rate=1.0)
+    recipe = Recipe("ct-sam3d-tiny", steps=100, batch=1, warmup=10, cooldown=0.4, learning_rate=1.0)
     rates = [learning_rate(recipe, step) for step in range(101)]
     assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
     assert rates[10:60] == [1.0] * 50
@@ -186,19 +189,19 @@ def test_the_rate_warms_up_stays_and_falls_to_zero():
 
 
 def test_the_click_to_suggest_is_the_deepest_place_of_what_the_neighbour_shows():
-    mask = np.zeros((24, 24, 24), np.uint8)
+    mask = np.zeros((24, 24, 24), bool)
     assert not click_target(mask, TINY).any()
-    mask[4:11, 6:13, 14:21] = 1
+    mask[4:11, 6:13, 14:21] = True
     heat = click_target(mask, TINY)
     assert np.unravel_index(int(heat.argmax()), heat.shape) == (7, 9, 17)
     assert heat.max() == 1
-    mask[:] = 0
-    mask[0, 0, :29] = 1
+    mask[:] = False
+    mask[0, 0, :29] = True
     assert not click_target(mask, TINY).any()
 
 
 def test_every_recipe_names_a_size_and_leaves_the_odds_sane():
     for recipe in RECIPES.values():
-        assert recipe.model in loop.CONFIGS
+        assert recipe.model in {**PROMPT_CONFIGS, **LOCALISER_CONFIGS}
         assert 0 < recipe.cooldown <= 1
         assert recipe.warmup < recipe.steps

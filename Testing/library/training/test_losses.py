@@ -54,17 +54,29 @@ def test_each_term_falls_as_the_answer_gets_better(term):
     assert all(later < earlier for earlier, later in zip(values[:-1], values[1:], strict=True))
 
 
-def test_the_loss_is_the_published_mix_of_dice_and_focal():
+def test_the_loss_is_the_published_mix_of_dice_with_squares_and_focal():
     torch.manual_seed(1)
     masks, logits = _masks()[:1, :1], torch.randn(1, 1, 12, 12, 12)
     both, wanted = torch.cat([logits, logits], dim=1), torch.cat([masks, masks], dim=1)
     found = PromptLoss(quality=0.0)(both, torch.zeros(1, 2), wanted, torch.tensor([0])).item()
     x, y = logits.double().numpy(), masks.double().numpy()
     p = 1 / (1 + np.exp(-x))
-    dice = 1 - 2 * (p * y).sum() / (p.sum() + y.sum())
+    dice = 1 - 2 * (p * y).sum() / ((p**2).sum() + (y**2).sum())
     cross = -(y * np.log(p) + (1 - y) * np.log(1 - p))
     focal = ((1 - np.where(y == 1, p, 1 - p)) ** 2 * cross).mean()
     assert found == pytest.approx(0.8 * dice + 0.2 * focal, rel=1e-4)
+
+
+def test_the_best_answer_for_a_voxel_that_is_half_bone_is_a_half():
+    shares = torch.zeros(1, 2, 8, 8, 8)
+    shares[..., 2:6], shares[..., 6] = 1.0, 0.5
+    loss, strong = PromptLoss(quality=0.0), 30 * (shares - 0.5)
+    values = {}
+    for answer in (-6.0, -1.0, 0.2, 1.0, 6.0):
+        logits = strong.clone()
+        logits[..., 6] = answer
+        values[answer] = loss(logits, torch.zeros(1, 2), shares, torch.tensor([0])).item()
+    assert min(values, key=values.get) == 0.2
 
 
 def test_the_mask_that_was_asked_for_weighs_more():

@@ -10,7 +10,7 @@ from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.ct_sam3d.config import TINY
 from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.training.cases import Case
-from SAMSpineLib.training.patches import SMALLEST_TARGET, PatchSampler, _arthrotic
+from SAMSpineLib.training.patches import SMALLEST_TARGET, PatchSampler
 from SAMSpineLib.volume import Volume
 
 KINDS = {label.value: label.group for label in spine_labels()}
@@ -23,7 +23,7 @@ def _dice(a, b):
 
 def test_a_patch_shows_enough_of_its_target_and_the_aim_lies_inside_the_patch(patches):
     for patch in patches:
-        assert patch.part.sum() >= SMALLEST_TARGET
+        assert (patch.part > 0.5).sum() >= SMALLEST_TARGET
         assert ((patch.aim >= 0) & (patch.aim <= TINY.patch - 1)).all()
         assert patch.image.dtype == np.float32
         assert patch.image.min() >= -1
@@ -31,17 +31,29 @@ def test_a_patch_shows_enough_of_its_target_and_the_aim_lies_inside_the_patch(pa
 
 
 def test_most_aims_lie_in_their_structure(patches):
-    hit = [patch.part[tuple(np.round(patch.aim[::-1]).astype(int))] for patch in patches]
+    hit = [patch.part[tuple(np.round(patch.aim[::-1]).astype(int))] > 0.5 for patch in patches]
     assert np.mean(hit) > 0.5
 
 
-def test_masks_are_the_labels_at_the_same_place(patches):
+def test_masks_are_the_labels_at_the_same_place_give_or_take_an_annotators_hand(patches):
     for patch in patches:
         labels = sample_labels(patch.case.labels, patch.case.image.grid, patch.grid)
         expected = labels == patch.value
         if expected.sum() > 200:
-            assert _dice(patch.part == 1, expected) > 0.7
-        assert ((patch.part == 1) & ~_grown(expected)).sum() == 0
+            assert _dice(patch.part > 0.5, expected) > 0.4
+        assert ((patch.part > 0.5) & ~_grown(_grown(expected))).mean() < 0.01
+
+
+def test_without_other_hands_masks_are_the_share_of_each_voxel_that_its_label_fills(case, monkeypatch):
+    monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_HANDS", 0.0)
+    sampler, rng = PatchSampler([case], TINY), np.random.default_rng(5)
+    for patch in (sampler.draw(rng) for _ in range(15)):
+        assert 0 <= patch.part.min() < patch.part.max() <= 1
+        expected = sample_labels(patch.case.labels, patch.case.image.grid, patch.grid) == patch.value
+        if expected.sum() > 200:
+            assert _dice(patch.part > 0.5, expected) > 0.7
+            assert patch.part.sum() == pytest.approx(expected.sum(), rel=0.15)
+        assert ((patch.part > 0.5) & ~_grown(expected)).sum() == 0
 
 
 def _grown(mask):
@@ -55,12 +67,9 @@ def test_a_part_lies_in_its_whole_and_a_vertebras_whole_is_the_spine(patches):
     vertebrae = [p for p in patches if p.value in SPINE]
     assert len(vertebrae) > 20
     assert any(p.whole.sum() > p.part.sum() for p in vertebrae)
-    for patch in patches:
-        # At a face between two labels the interpolated part and whole can differ by a rounding.
-        assert (patch.part & ~patch.whole & 1).sum() == 0
     for patch in vertebrae:
         labels = sample_labels(patch.case.labels, patch.case.image.grid, patch.grid)
-        assert _dice(patch.whole == 1, np.isin(labels, SPINE)) > 0.7
+        assert _dice(patch.whole > 0.5, np.isin(labels, SPINE)) > 0.5
 
 
 def test_grids_are_turned_stretched_and_mirrored_but_always_lead_back(patches):
@@ -93,19 +102,20 @@ def test_drawing_leaves_the_case_as_it_was(case):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_a_neighbour_shares_the_half_that_faces_it(patches, axis, sign):
-    sampler, half = PatchSampler([patches[0].case], TINY), TINY.patch // 2
+def test_a_neighbour_shares_the_half_that_faces_it(case, monkeypatch, axis, sign):
+    monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_HANDS", 0.0)
+    sampler, half, rng = PatchSampler([case], TINY), TINY.patch // 2, np.random.default_rng(5)
     step = np.zeros(3, int)
     step[axis] = sign
     near = slice(half, None) if sign > 0 else slice(0, half)
     far = slice(0, half) if sign > 0 else slice(half, None)
-    for patch in patches[:6]:
+    for patch in (sampler.draw(rng) for _ in range(6)):
         _, part, whole = sampler.neighbour(patch, step)
         for mine, other in ((patch.part, part), (patch.whole, whole)):
             kji = 2 - axis
             here, there = np.moveaxis(mine, kji, 0)[near], np.moveaxis(other, kji, 0)[far]
             # The masks are cut at the patch's faces before they are interpolated: the outermost layers may differ.
-            assert (here != there)[2:-2].mean() < 0.01
+            assert ((here > 0.5) != (there > 0.5))[2:-2].mean() < 0.01
 
 
 def test_cases_are_drawn_by_their_weight(case):
@@ -123,15 +133,3 @@ def test_targets_too_small_for_the_patchs_voxels_are_refused_instead_of_trained_
     sampler = PatchSampler([Case.build(image, labels, smallest=1)], TINY)
     with pytest.raises(LabelError, match="shows its structure .*value 21 of 'fine'"):
         sampler.draw(np.random.default_rng(1))
-
-
-def test_arthrosis_adds_bone_only_where_the_structure_meets_its_neighbours():
-    part, other = np.zeros((24, 24, 24), bool), np.zeros((24, 24, 24), bool)
-    part[4:20, 4:20, 4:11], other[4:20, 4:20, 13:20] = True, True
-    image = np.where(part | other, 600.0, 0.0).astype(np.float32)
-    changed = _arthrotic(image, part, part | other, np.random.default_rng(3))
-    gap, far = changed[6:18, 6:18, 11:13], changed[:, :, :2]
-    assert gap.max() > 250
-    assert gap.min() < 100
-    assert np.abs(far).max() < 1
-    assert _arthrotic(image, part, part, np.random.default_rng(3)) is image

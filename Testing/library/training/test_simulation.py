@@ -31,7 +31,7 @@ def test_a_first_click_lies_on_the_structure_that_is_meant(patches, monkeypatch,
         (click,) = user.prompts
         assert isinstance(click, Point)
         assert click.positive
-        assert _at(user.patch.part, click.ras) == 1
+        assert _at(user.part, click.ras)
         assert user.previous is None
 
 
@@ -39,7 +39,7 @@ def test_a_scribble_starts_on_the_structure_and_a_box_holds_most_of_it(patches, 
     for user in _users(patches, start="scribble", monkeypatch=monkeypatch):
         (scribble,) = user.prompts
         assert isinstance(scribble, Scribble)
-        assert _at(user.patch.part, scribble.points[0]) == 1
+        assert _at(user.part, scribble.points[0])
     shares = []
     for user in _users(patches, start="box", monkeypatch=monkeypatch):
         (box,) = user.prompts
