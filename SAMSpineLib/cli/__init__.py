@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from SAMSpineLib.cli import evaluate, info, models, phantom, segment, simulate, train
+from SAMSpineLib.cli import atlas, evaluate, info, models, phantom, segment, simulate, train
 from SAMSpineLib.cli.console import DONE, INTERRUPTED, report_error
 
 EXAMPLES = """\b
@@ -39,6 +39,7 @@ VERBS = {
 for name, verb in VERBS.items():
     app.command(name, epilog=verb.EXAMPLES)(verb.command)
 app.add_typer(models.app, name="models")
+app.add_typer(atlas.app, name="atlas")
 
 
 def _print_version(wanted: bool) -> None:
