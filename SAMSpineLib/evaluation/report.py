@@ -91,12 +91,12 @@ def evaluate(prediction: Volume, truth: Volume, table: Iterable[Label] = ()) -> 
     Raises:
         LabelError: if one of the two is not a map of whole numbers, or the truth is empty.
     """
-    wanted = _LabelMap(_whole_numbers(truth, "truth"), truth.grid)
-    native = _LabelMap(_whole_numbers(prediction, "prediction"), prediction.grid)
+    wanted = LabelMap(_whole_numbers(truth, "truth"), truth.grid)
+    native = LabelMap(_whole_numbers(prediction, "prediction"), prediction.grid)
     if not wanted.boxes:
         msg = "The truth holds no label at all, so there is nothing to score: give a label map with at least one"
         raise LabelError(msg)
-    given = _LabelMap(sample_labels(native.array, native.grid, wanted.grid), wanted.grid)
+    given = LabelMap(sample_labels(native.array, native.grid, wanted.grid), wanted.grid)
     names = {label.value: label.name for label in table}
     centres, found = wanted.centroids(), given.centroids()
     named = identified(found, centres)
@@ -118,7 +118,7 @@ def evaluate(prediction: Volume, truth: Volume, table: Iterable[Label] = ()) -> 
     return EvaluationReport(scores, extra)
 
 
-class _LabelMap:
+class LabelMap:
     """A label map with the box of every label, found in one pass, so that no label costs a look at every voxel."""
 
     def __init__(self, array: npt.NDArray[Any], grid: Grid) -> None:
@@ -127,7 +127,7 @@ class _LabelMap:
         found = ndimage.find_objects(array)
         self.boxes = {value: _extent(box) for value, box in enumerate(found, start=1) if box is not None}
 
-    def crops(self, value: int, other: _LabelMap) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def crops(self, value: int, other: LabelMap) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Return one label's mask here and in `other`, a map on the same grid, in the box that holds both."""
         extents = np.array([m.boxes[value] for m in (self, other) if value in m.boxes])
         low, high = extents.min(axis=0), extents.max(axis=0)
