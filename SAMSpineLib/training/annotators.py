@@ -15,6 +15,9 @@ from scipy import ndimage
 
 Share = npt.NDArray[np.float32]
 
+# Who marks whole voxels by eye takes along those that are partly bone: the border lies this far outside (voxels).
+TAKEN_ALONG = 0.15
+
 
 @dataclass(frozen=True)
 class Hand:
@@ -28,7 +31,7 @@ class Hand:
         sway = ndimage.gaussian_filter(rng.normal(size=shape), rng.uniform(2.5, 6.0))
         # Most hands are steady; one in four divides worn joints and stumps at will.
         strength = rng.uniform(0.0, 0.4) if rng.random() < 0.75 else rng.uniform(0.4, 1.5)
-        outwards = rng.normal(0, 0.25) + strength * sway / sway.std()
+        outwards = rng.normal(TAKEN_ALONG, 0.3) + strength * sway / sway.std()
         return cls(outwards.astype(np.float32))
 
     def redraw(self, share: Share) -> Share:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -27,6 +29,17 @@ def augmented_grid(
     matrix[:3, :3] = turn @ np.diag(spacing * scale)
     matrix[:3, 3] = centre - matrix[:3, :3] @ (np.array(shape[::-1]) // 2)
     return Grid(shape, matrix)
+
+
+def bent(images: Sequence[Image], rng: np.random.Generator) -> list[Image]:
+    """Bend images (K, J, I) of one place by one smooth random displacement of some voxels: other people's bones."""
+    shape = images[0].shape
+    strength = rng.uniform(0.3, 1.5)
+    zooms = np.array(shape) / 7
+    places = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij")
+    for place in places:
+        place += strength * ndimage.zoom(rng.normal(size=(7, 7, 7)).astype(np.float32), zooms, order=3)
+    return [ndimage.map_coordinates(image, places, order=1, mode="nearest").astype(np.float32) for image in images]
 
 
 def arthrotic(image: Image, part: BoolMask, whole: BoolMask, rng: np.random.Generator) -> Image:

@@ -14,7 +14,7 @@ from SAMSpineLib.models.ct_sam3d.config import CTSAM3DConfig
 from SAMSpineLib.models.intensity import normalise
 from SAMSpineLib.resampling import AIR_HU, sample
 from SAMSpineLib.training.annotators import Hand, Share
-from SAMSpineLib.training.augmentation import Image, arthrotic, augmented_grid, scanned_otherwise
+from SAMSpineLib.training.augmentation import Image, arthrotic, augmented_grid, bent, scanned_otherwise
 from SAMSpineLib.training.cases import Case, Structure
 from SAMSpineLib.volume import Grid, slices_of
 
@@ -31,7 +31,8 @@ KIND_WEIGHTS = {
 SPINE_KINDS = ("cervical", "thoracic", "lumbar", "sacrum")
 SMALLEST_TARGET = 40
 ARTHROSIS = 0.3
-OTHER_HANDS = 0.6
+OTHER_HANDS = 0.75
+OTHER_BONES = 0.5
 DRAWS = 50
 
 
@@ -107,6 +108,8 @@ class PatchSampler:
         grid = augmented_grid(centre, (self.config.patch,) * 3, self.config.spacing, rng)
         part, whole = self._masks(case, structure.value, grid)
         image = self._image(case, grid)
+        if rng.random() < OTHER_BONES:
+            image, part, whole = bent((image, part, whole), rng)
         if rng.random() < ARTHROSIS:
             image = arthrotic(image, part > 0.5, whole > 0.5, rng)
         if rng.random() < OTHER_HANDS:

@@ -97,8 +97,8 @@ class PromptTask:
 
 
 def _last_round(rng: np.random.Generator, rounds: int) -> int:
-    """Draw how many corrections follow the first prompt: none in a third of the cases, else up to `rounds` - 1."""
-    return 0 if rounds < 2 or rng.random() < 1 / 3 else int(rng.integers(1, rounds))
+    """Draw how many corrections follow the first prompt: none in a quarter of the cases, else up to `rounds` - 1."""
+    return 0 if rounds < 2 or rng.random() < 1 / 4 else int(rng.integers(1, rounds))
 
 
 def click_target(mask: npt.NDArray[np.bool_], config: CTSAM3DConfig) -> Tensor:

@@ -32,7 +32,7 @@ class Recipe:
 class PromptRecipe(Recipe):
     """A network that answers prompts. `rounds` is the largest number of prompts simulated on one patch."""
 
-    rounds: int = 5
+    rounds: int = 6
     whole_share: float = 0.16
     cross_patch_share: float = 0.25
 

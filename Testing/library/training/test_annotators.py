@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from SAMSpineLib.training.annotators import Hand
+from SAMSpineLib.training.annotators import TAKEN_ALONG, Hand
 
 SHAPE = (40, 40, 40)
 
@@ -43,7 +43,7 @@ def test_hands_err_to_both_sides_smoothly_and_the_same_generator_draws_the_same_
     hands = [Hand.draw(SHAPE, np.random.default_rng(seed)) for seed in range(40)]
     means = [float(hand.outwards.mean()) for hand in hands]
     assert min(means) < -0.2 < 0.2 < max(means)
-    assert abs(np.mean(means)) < 0.15
+    assert np.mean(means) == pytest.approx(TAKEN_ALONG, abs=0.12)
     for hand in hands:
         assert np.abs(np.diff(hand.outwards, axis=0)).max() < 1.5
     assert np.array_equal(Hand.draw(SHAPE, np.random.default_rng(3)).outwards, hands[3].outwards)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from SAMSpineLib.resampling import AIR_HU
-from SAMSpineLib.training.augmentation import arthrotic, augmented_grid, in_other_contrast, scanned_otherwise
+from SAMSpineLib.training.augmentation import arthrotic, augmented_grid, bent, in_other_contrast, scanned_otherwise
 
 SHAPE = (20, 16, 12)
 
@@ -53,3 +53,16 @@ def test_arthrosis_adds_bone_only_where_the_structure_meets_its_neighbours():
     assert gap.min() < 100
     assert np.abs(far).max() < 1
     assert arthrotic(image, part, part, np.random.default_rng(3)) is image
+
+
+def test_bending_moves_image_and_masks_together_by_a_few_voxels_and_smoothly():
+    shape = (48, 46, 44)
+    places = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")).astype(np.float32)
+    for seed in range(10):
+        moved = np.stack(bent(list(places), np.random.default_rng(seed)))
+        way = (moved - places)[:, 4:-4, 4:-4, 4:-4]
+        assert 0.2 < np.abs(way).max() < 8
+        assert all(np.abs(np.diff(way, axis=axis)).max() < 1.5 for axis in (1, 2, 3))
+        again = bent([places[0], places[0]], np.random.default_rng(seed))
+        assert np.array_equal(again[0], again[1])
+        assert np.array_equal(again[0], moved[0])
