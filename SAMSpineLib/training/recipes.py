@@ -43,7 +43,7 @@ class LocaliserRecipe(Recipe):
 
     heat_share: float = 10.0
     offset_share: float = 1.0
-    level_share: float = 0.3
+    level_share: float = 1.0
 
 
 RECIPES: dict[str, Recipe] = {
