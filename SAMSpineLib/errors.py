@@ -33,6 +33,10 @@ class OutputError(SAMSpineError):
     """A result that could not be written: no permission, no space, unknown format."""
 
 
+class Cancelled(SAMSpineError):  # noqa: N818 - nothing went wrong
+    """The user has ended a long run; what it had finished stays."""
+
+
 class MissingExtraError(SAMSpineError):
     """An optional package is not installed; the message names the extra that brings it."""
 

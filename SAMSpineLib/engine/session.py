@@ -9,12 +9,14 @@ session.undo()
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.cache import EncodedCache
+from SAMSpineLib.engine.contest import settled
 from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
 from SAMSpineLib.engine.merging import PatchAnswer, covered, merge
@@ -29,6 +31,7 @@ from SAMSpineLib.prompts import Lasso, MaskPrompt, Point, Prompt, Scribble, anch
 from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
 
 LabelMap = npt.NDArray[np.uint16]
+LabelProgress = Callable[[int, int, str], None]
 NOWHERE: Extent = (0, -1, 0, -1, 0, -1)
 
 
@@ -120,11 +123,44 @@ class Session:
             PromptError: if the prompt lies outside the volume.
         """
         check_inside(prompt, self.volume.grid)
-        state = self._state
-        if not state.prompts and state.earlier is None:
-            value = self.label.value
-            state = replace(state, earlier=earlier_of(self._map, value, self._loaded.get(value), self.volume.grid))
-        return self._commit(self._answered(state, prompt))
+        return self._commit(self._answered(self._begun(self._state), prompt))
+
+    def add_all(
+        self, orders: Mapping[Label, Sequence[Prompt]], *, progress: LabelProgress | None = None
+    ) -> tuple[MaskUpdate, ...]:
+        """Prompt several labels and let them settle what more than one of them claims; return what changed.
+
+        Each label is one step to undo. Labels that had prompts before keep them and take part in the settlement only
+        with what is new. If anything is raised on the way, also by `progress`, the labels that were answered by then
+        are settled and kept before it goes on.
+
+        Args:
+            orders: prompts of each label, in their order.
+            progress: called as (labels done, labels in all, name of the label).
+
+        Raises:
+            PromptError: if a prompt lies outside the volume; nothing is changed then.
+        """
+        for prompts in orders.values():
+            for prompt in prompts:
+                check_inside(prompt, self.volume.grid)
+        states: dict[Label, LabelState] = {}
+        updates: list[MaskUpdate] = []
+        try:
+            for label, prompts in orders.items():
+                self.select(label)
+                state = self._begun(self._state)
+                for prompt in prompts:
+                    state = self._answered(state, prompt)
+                states[label] = state
+                if progress is not None:
+                    progress(len(states), len(orders), label.name)
+        finally:
+            answers = settled({label.value: state.answers for label, state in states.items()})
+            for label, state in states.items():
+                self.select(label)
+                updates.append(self._commit(replace(state, answers=answers[label.value])))
+        return tuple(updates)
 
     def remove(self, prompt: Prompt) -> MaskUpdate:
         """Take one prompt of the selected label back, as if it had never been given.
@@ -163,6 +199,13 @@ class Session:
     @property
     def _state(self) -> LabelState:
         return self._states.get(self.label.value, LabelState())
+
+    def _begun(self, state: LabelState) -> LabelState:
+        """Return the selected label's state with the voxels it had before its first prompt."""
+        if state.prompts or state.earlier is not None:
+            return state
+        value = self.label.value
+        return replace(state, earlier=earlier_of(self._map, value, self._loaded.get(value), self.volume.grid))
 
     def _answered(self, state: LabelState, prompt: Prompt) -> LabelState:
         """Return the label's state after one more prompt."""

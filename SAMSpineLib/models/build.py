@@ -1,36 +1,25 @@
-"""From a model's name to a network that answers prompts. `MODELS` is the one list of names."""
+"""From a name to a network: those that answer prompts are in `MODELS`, those that find vertebrae in `LOCALISERS`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from SAMSpineLib.errors import MissingExtraError, ModelError
 from SAMSpineLib.models.registry import ModelEntry, model_entries, verify
 
 if TYPE_CHECKING:
+    from SAMSpineLib.models.localiser.localiser import VolumeLocaliser
     from SAMSpineLib.models.protocols import Promptable
 
+Model = TypeVar("Model")
 DEFAULT_MODEL = "ct-sam3d-small"
+DEFAULT_LOCALISER = "localiser-small"
 
 
 def build_ct_sam3d(name: str, weights: Path, device: str) -> Promptable:
     """Return CT-SAM3D of a size with its weights."""
-    try:
-        import torch
-    except ImportError as error:
-        package = "torch"
-        raise MissingExtraError(package, "sam") from error
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        msg = f"The device '{device}' was asked for, but this machine has no CUDA device that torch can use; use 'cpu'"
-        raise ModelError(msg)
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        msg = f"The device '{device}' cannot be used ({reason}); choose 'cpu', or 'cuda' where there is a CUDA device"
-        raise ModelError(msg) from error
     from SAMSpineLib.models.ct_sam3d.config import CONFIGS
     from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
     from SAMSpineLib.models.ct_sam3d.promptable import CTSAM3DPromptable
@@ -41,11 +30,29 @@ def build_ct_sam3d(name: str, weights: Path, device: str) -> Promptable:
     return CTSAM3DPromptable(network, name=name, device=device)
 
 
+def build_volume_localiser(name: str, weights: Path, device: str) -> VolumeLocaliser:
+    """Return the localiser of a size with its weights."""
+    from SAMSpineLib.models.localiser.config import CONFIGS
+    from SAMSpineLib.models.localiser.localiser import VolumeLocaliser
+    from SAMSpineLib.models.localiser.network import Localiser
+    from SAMSpineLib.models.weights import load_weights
+
+    network = Localiser(CONFIGS[name])
+    load_weights(weights, network)
+    return VolumeLocaliser(network, name=name, device=device)
+
+
 MODELS: dict[str, Callable[[str, Path, str], Promptable]] = {
     "ct-sam3d-small": build_ct_sam3d,
     "ct-sam3d-paper": build_ct_sam3d,
     # For tests: the whole story in seconds, and no weights that are of use.
     "ct-sam3d-tiny": build_ct_sam3d,
+}
+
+
+LOCALISERS: dict[str, Callable[[str, Path, str], VolumeLocaliser]] = {
+    "localiser-small": build_volume_localiser,
+    "localiser-tiny": build_volume_localiser,
 }
 
 
@@ -62,8 +69,21 @@ def build_promptable(name: str = DEFAULT_MODEL, *, weights: Path | None = None, 
             cannot be used.
         MissingExtraError: if torch is not installed.
     """
-    if name not in MODELS:
-        msg = f"There is no model '{name}'; choose one of: {', '.join(MODELS)}"
+    return _built(MODELS, name, weights, device)
+
+
+def build_localiser(
+    name: str = DEFAULT_LOCALISER, *, weights: Path | None = None, device: str = "cpu"
+) -> VolumeLocaliser:
+    """Build a model that finds vertebrae; arguments and errors are those of `build_promptable`, names `LOCALISERS`."""
+    return _built(LOCALISERS, name, weights, device)
+
+
+def _built(
+    known: Mapping[str, Callable[[str, Path, str], Model]], name: str, weights: Path | None, device: str
+) -> Model:
+    if name not in known:
+        msg = f"There is no model '{name}'; choose one of: {', '.join(known)}"
         raise ModelError(msg)
     if weights is None:
         entry: ModelEntry | None = model_entries().get(name)
@@ -71,4 +91,23 @@ def build_promptable(name: str = DEFAULT_MODEL, *, weights: Path | None = None, 
             msg = f"No weights come with '{name}': train it (see `samspine train --help`) and give them with --weights"
             raise ModelError(msg)
         weights = verify(entry)
-    return MODELS[name](name, weights, device)
+    _check_device(device)
+    return known[name](name, weights, device)
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that torch cannot use here."""
+    try:
+        import torch
+    except ImportError as error:
+        package = "torch"
+        raise MissingExtraError(package, "sam") from error
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        msg = f"The device '{device}' was asked for, but this machine has no CUDA device that torch can use; use 'cpu'"
+        raise ModelError(msg)
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        msg = f"The device '{device}' cannot be used ({reason}); choose 'cpu', or 'cuda' where there is a CUDA device"
+        raise ModelError(msg) from error
