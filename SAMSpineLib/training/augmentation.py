@@ -36,9 +36,8 @@ def bent(images: Sequence[Image], rng: np.random.Generator) -> list[Image]:
     shape = images[0].shape
     strength = rng.uniform(0.3, 1.5)
     zooms = np.array(shape) / 7
-    places = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij")
-    for place in places:
-        place += strength * ndimage.zoom(rng.normal(size=(7, 7, 7)).astype(np.float32), zooms, order=3)
+    places = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij"))
+    places += [strength * ndimage.zoom(rng.normal(size=(7, 7, 7)).astype(np.float32), zooms, order=3) for _ in shape]
     return [ndimage.map_coordinates(image, places, order=1, mode="nearest").astype(np.float32) for image in images]
 
 
@@ -61,6 +60,8 @@ def arthrotic(image: Image, part: BoolMask, whole: BoolMask, rng: np.random.Gene
 def scanned_otherwise(image: Image, rng: np.random.Generator) -> Image:
     """Change HU as another scanner, kernel or patient would: contrast, offset, blur, noise, thick slices."""
     image = image.copy()
+    if rng.random() < 0.35:
+        image = _osteoporotic(image, rng.uniform(0.1, 0.9))
     if rng.random() < 0.7:
         bone = np.maximum(image - 80, 0)
         image += bone * rng.uniform(-0.4, 0.5) + rng.normal(0, 25)
@@ -80,6 +81,13 @@ def scanned_otherwise(image: Image, rng: np.random.Generator) -> Image:
     if rng.random() < 0.12:
         _crop_field_of_view(image, rng)
     return image
+
+
+def _osteoporotic(image: Image, loss: float) -> Image:
+    """Let spongy bone fade towards soft tissue while the cortex stays: a body is then no brighter than its discs."""
+    spongy = np.clip(image, 0, 400)
+    faded: Image = image + spongy * ((spongy / 400) ** loss - 1)
+    return faded
 
 
 def _crop_field_of_view(image: Image, rng: np.random.Generator) -> None:

@@ -27,9 +27,7 @@ class Task(Protocol):
         """Return the network with fresh weights."""
         ...
 
-    def loss(
-        self, network: Any, rng: np.random.Generator, device: torch.device
-    ) -> tuple[Tensor, tuple[float, ...]]:
+    def loss(self, network: Any, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, tuple[float, ...]]:
         """Draw a batch and return its loss, to be minimised, and the figures."""
         ...
 
