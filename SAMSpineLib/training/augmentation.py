@@ -86,7 +86,7 @@ def scanned_otherwise(image: Image, rng: np.random.Generator) -> Image:
 def _osteoporotic(image: Image, loss: float) -> Image:
     """Let spongy bone fade towards soft tissue while the cortex stays: a body is then no brighter than its discs."""
     spongy = np.clip(image, 0, 400)
-    faded: Image = image + spongy * ((spongy / 400) ** loss - 1)
+    faded: Image = (image + spongy * ((spongy / 400) ** loss - 1)).astype(np.float32)
     return faded
 
 

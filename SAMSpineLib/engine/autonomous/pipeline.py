@@ -121,9 +121,7 @@ def _prompts(found: Survey, method: Method, atlases: Sequence[Atlas], watch: _Wa
 
 def _result(session: Session, found: Survey | None, watch: _Watch, message: str) -> AutoResult:
     """Describe what lies in the session now."""
-    levels, table = (), spine_labels()
-    if found is not None:
-        levels = tuple(_levels(session, found, table))
+    levels = tuple(_levels(session, found, spine_labels())) if found is not None else ()
     ambiguous = found is not None and found.levels.ambiguous
     return AutoResult(
         grid=session.volume.grid,
