@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from SAMSpineLib.cli import atlas, evaluate, info, models, phantom, segment, simulate, train
+from SAMSpineLib.cli import atlas, auto, evaluate, info, models, phantom, segment, simulate, train
 from SAMSpineLib.cli.console import DONE, INTERRUPTED, report_error
 
 EXAMPLES = """\b
@@ -30,6 +30,7 @@ Exit codes: 0 done, 2 something you gave cannot be used (one line says what), 1 
 app = typer.Typer(name="samspine", add_completion=False, rich_markup_mode=None)
 VERBS = {
     "segment": segment,
+    "auto": auto,
     "simulate": simulate,
     "evaluate": evaluate,
     "info": info,
