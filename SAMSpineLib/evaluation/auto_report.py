@@ -199,7 +199,7 @@ def _head(volume: Volume, result: Result, labels: Sequence[Label], table: LabelT
 
 
 def _span(values: Sequence[int], table: LabelTable) -> str:
-    return escape(", ".join(table.by_value(value).name for value in values))
+    return escape(", ".join(table.by_value(value).name for value in values if value))
 
 
 def _figures(pictures: Iterable[Picture], labels: Sequence[Label]) -> str:

@@ -9,12 +9,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from SAMSpineLib.engine.autonomous.instances import Instance, Instances, find_instances
+from SAMSpineLib.engine.autonomous.instances import Instance, Instances, InstanceSettings, find_instances
 from SAMSpineLib.engine.autonomous.levels import LevelAssignment, assign_levels, renumber
 from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES, Localisation
 from SAMSpineLib.volume import Grid, Volume
 
 Share = Callable[[float], None]
+
+# The trained localiser is at least this sure of the best vertebra of any spine: real scans reach 0.87, noise 0.61.
+SURE_OF_A_SPINE = 0.7
 
 
 class Localises(Protocol):
@@ -74,9 +77,15 @@ def survey(volume: Volume, localiser: Localises, *, progress: Share | None = Non
         localiser: see `build_localiser`.
         progress: called with the share (0..1) that is done; what it raises ends the survey.
     """
-    instances = find_instances(localiser.localise(volume, progress=progress), view=volume.grid)
+    seen = localiser.localise(volume, progress=progress)
+    instances = find_instances(seen, settings=InstanceSettings(sure=SURE_OF_A_SPINE), view=volume.grid)
+    return Survey(instances, _numbered(instances))
+
+
+def _numbered(instances: Instances) -> LevelAssignment:
+    """Number instances by what was seen of each, and by the distances between them."""
     seen = instances.instances
     evidence = np.array([one.evidence for one in seen]).reshape(len(seen), len(LEVEL_VALUES))
     centres = np.array([one.centre for one in seen]).reshape(len(seen), 3)
     gaps = np.linalg.norm(np.diff(centres, axis=0), axis=1) if len(seen) > 1 else None
-    return Survey(instances, assign_levels(evidence, gaps))
+    return assign_levels(evidence, gaps)

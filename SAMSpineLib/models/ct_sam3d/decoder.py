@@ -60,7 +60,8 @@ class MaskDecoder(nn.Module):
         hidden: SPADE widths, finest block first. There is one block per skip from the coarsest upwards; further blocks
             follow on finer scales without skip. The last upsampling to full size has no block.
         head: features at full size.
-        full_size_skip: whether the finest skip has full size; it is then added (so it must have `head` channels).
+        full_size_skip: whether the finest skip has full size; it is then added (so it must have `head` channels), and
+            the prompt with it: a correction, and what was right before it, are then known to the voxel.
     """
 
     def __init__(self, skips: Sequence[int], hidden: Sequence[int], head: int, *, full_size_skip: bool) -> None:
@@ -73,6 +74,7 @@ class MaskDecoder(nn.Module):
         outputs = [*(width // 2 for width in widths[1 : len(inner)]), *widths[len(inner) :], head]
         self.blocks = nn.ModuleList(SpadeBlock(w, h) for w, h in zip(widths, reversed(hidden), strict=True))
         self.ups = nn.ModuleList(upsample(w, out) for w, out in zip(widths, outputs, strict=True))
+        self.detail = nn.Conv3d(PROMPT_CHANNELS, head, 3, padding=1) if full_size_skip else nn.Identity()
         self.fuse = (
             nn.Sequential(nn.Conv3d(head, head, 3, padding=1), nn.LeakyReLU(0.1, inplace=True))
             if full_size_skip
@@ -90,6 +92,6 @@ class MaskDecoder(nn.Module):
             if index + 1 < len(coarse_first) - self.full_size_skip:
                 x = torch.cat([x, coarse_first[index + 1]], dim=1)
         if self.full_size_skip:
-            x = x + pyramid[0]
+            x = x + pyramid[0] + self.detail(prompt)
         x = self.fuse(x)
         return self.masks(x), self.quality(x.mean(dim=(2, 3, 4)))

@@ -35,17 +35,28 @@ def test_most_aims_lie_in_their_structure(patches):
     assert np.mean(hit) > 0.5
 
 
-def test_masks_are_the_labels_at_the_same_place_give_or_take_an_annotators_hand(patches):
-    for patch in patches:
+@pytest.fixture
+def straight_patches(case, monkeypatch):
+    """Give patches of bones that are not bent, as the labels show them."""
+    monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_BONES", 0.0)
+    sampler, rng = PatchSampler([case], TINY), np.random.default_rng(5)
+    return [sampler.draw(rng) for _ in range(40)]
+
+
+def test_masks_are_the_labels_at_the_same_place_give_or_take_an_annotators_hand(straight_patches):
+    scores = []
+    for patch in straight_patches:
         labels = sample_labels(patch.case.labels, patch.case.image.grid, patch.grid)
         expected = labels == patch.value
         if expected.sum() > 200:
-            assert _dice(patch.part > 0.5, expected) > 0.4
-        assert ((patch.part > 0.5) & ~_grown(_grown(expected))).mean() < 0.01
+            scores.append(_dice(patch.part > 0.5, expected))
+    assert len(scores) > 10
+    assert np.median(scores) > 0.5
 
 
 def test_without_other_hands_masks_are_the_share_of_each_voxel_that_its_label_fills(case, monkeypatch):
     monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_HANDS", 0.0)
+    monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_BONES", 0.0)
     sampler, rng = PatchSampler([case], TINY), np.random.default_rng(5)
     for patch in (sampler.draw(rng) for _ in range(15)):
         assert 0 <= patch.part.min() < patch.part.max() <= 1
@@ -63,13 +74,15 @@ def _grown(mask):
     return np.any([padded[a : a + n, b : b + n, c : c + n] for a, b, c in shifts], axis=0)
 
 
-def test_a_part_lies_in_its_whole_and_a_vertebras_whole_is_the_spine(patches):
-    vertebrae = [p for p in patches if p.value in SPINE]
+def test_a_part_lies_in_its_whole_and_a_vertebras_whole_is_the_spine(straight_patches):
+    vertebrae = [p for p in straight_patches if p.value in SPINE]
     assert len(vertebrae) > 20
     assert any(p.whole.sum() > p.part.sum() for p in vertebrae)
+    scores = []
     for patch in vertebrae:
         labels = sample_labels(patch.case.labels, patch.case.image.grid, patch.grid)
-        assert _dice(patch.whole > 0.5, np.isin(labels, SPINE)) > 0.5
+        scores.append(_dice(patch.whole > 0.5, np.isin(labels, SPINE)))
+    assert np.median(scores) > 0.5
 
 
 def test_grids_are_turned_stretched_and_mirrored_but_always_lead_back(patches):
@@ -104,6 +117,7 @@ def test_drawing_leaves_the_case_as_it_was(case):
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_a_neighbour_shares_the_half_that_faces_it(case, monkeypatch, axis, sign):
     monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_HANDS", 0.0)
+    monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_BONES", 0.0)
     sampler, half, rng = PatchSampler([case], TINY), TINY.patch // 2, np.random.default_rng(5)
     step = np.zeros(3, int)
     step[axis] = sign

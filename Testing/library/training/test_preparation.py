@@ -15,7 +15,7 @@ from SAMSpineLib.training.recipes import Recipe
 from SAMSpineLib.training.synthetic.phantom import make_phantom
 from SAMSpineLib.training.synthetic.settings import PhantomSettings
 
-RECIPE = Recipe(model="ct-sam3d-tiny", phantoms=2, phantom_share=0.75, seed=3)
+RECIPE = Recipe("ct-sam3d-tiny", steps=1, batch=1, learning_rate=1e-3, phantoms=2, phantom_share=0.75, seed=3)
 
 
 @pytest.fixture(autouse=True)
