@@ -41,10 +41,11 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """Instances and their numbering, head to foot."""
+    """Instances and their numbering, head to foot, in an image whose grid is `view`."""
 
     instances: Instances
     levels: LevelAssignment
+    view: Grid
 
     @property
     def found(self) -> tuple[Found, ...]:
@@ -59,14 +60,24 @@ class Survey:
         """
         values = renumber(self.levels.values, index, value)
         told = LevelAssignment(values, (1.0,) * len(values), (), ambiguous=False, message="")
-        return Survey(self.instances, told)
+        return Survey(self.instances, told, self.view)
 
     def _found(self) -> Iterator[Found]:
         rows = zip(self.instances.instances, self.levels.values, self.levels.confidence, strict=True)
         for number, (instance, value, confidence) in enumerate(rows, start=1):
             if value:
                 mask, grid = self.instances.mask_of(number)
-                yield Found(value, confidence, instance, mask, grid)
+                # The localiser's grid reaches beyond an oblique image: nobody can click there.
+                mask = mask & _inside(grid, self.view)
+                if mask.any():
+                    yield Found(value, confidence, instance, mask, grid)
+
+
+def _inside(grid: Grid, view: Grid) -> npt.NDArray[np.bool_]:
+    """Mark the voxels (K, J, I) of a grid whose centres lie in the image."""
+    k, j, i = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
+    ijk = view.to_ijk(grid.to_ras(np.stack([i, j, k], axis=-1)))
+    return np.asarray(((ijk > -0.5) & (ijk < np.array(view.shape[::-1]) - 0.5)).all(axis=-1))
 
 
 def survey(volume: Volume, localiser: Localises, *, progress: Share | None = None) -> Survey:
@@ -79,7 +90,7 @@ def survey(volume: Volume, localiser: Localises, *, progress: Share | None = Non
     """
     seen = localiser.localise(volume, progress=progress)
     instances = find_instances(seen, settings=InstanceSettings(sure=SURE_OF_A_SPINE), view=volume.grid)
-    return Survey(instances, _numbered(instances))
+    return Survey(instances, _numbered(instances), volume.grid)
 
 
 def _numbered(instances: Instances) -> LevelAssignment:

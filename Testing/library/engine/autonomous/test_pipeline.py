@@ -129,6 +129,19 @@ def test_each_level_is_prompted_with_its_coarse_mask_and_a_click_inside(low_back
     assert CentrePrompter(Oracle(low_back.ideal)).prompt(_volume(low_back)).keys() == prompts.keys()
 
 
+def test_what_the_localiser_sees_beyond_an_oblique_image_is_never_clicked(open_session, fake, low_back):
+    """The image ends in the middle of a vertebra that the localiser's larger grid still covers."""
+    _, j, i = low_back.grid.shape
+    end = int(low_back.grid.to_ijk(low_back.centres[19])[2]) - 2
+    view = low_back.grid.crop((0, i - 1, 0, j - 1, 0, end))
+    volume = Volume(np.zeros(view.shape, np.int16), view)
+    session = open_session(fake(patch=48), volume=volume)
+    result = segment_spine(session, Oracle(low_back.ideal))
+    assert {20, 21, 22, 23, 24} <= {one.value for one in result.levels}
+    for _, click in centre_prompts(survey(volume, Oracle(low_back.ideal))).values():
+        assert view.voxel_at(click.ras) is not None
+
+
 def test_atlases_of_the_same_spine_give_masks_closer_to_the_truth_than_coarse_ones(low_back):
     """The coarse masks are spoiled; an atlas that is the truth itself must mend them."""
     rng = np.random.default_rng(1)
