@@ -42,7 +42,7 @@ class AutoResult:
         labels: label map (K, J, I) on `grid`, 0 where nothing was found.
         levels: head to foot.
         ambiguous: nothing visible fixes the numbering; `alternatives` then holds the other numberings that are as
-            likely, each as label values in the order of `levels`, likeliest first.
+            likely, likeliest first; each as label values head to foot, 0 for a detection that would be no vertebra.
         message: one sentence for the user; says "no vertebra found" where that is so.
         seconds: time per stage, in the order of the stages.
     """
