@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,20 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real images: there is no folder {folder}; name yours in SAMSPINE_DATA")
     return folder
+
+
+@pytest.fixture
+def no_file_above() -> Callable[[int], AbstractContextManager[None]]:
+    """Give a context in which the system refuses to write more than some bytes into a file, as a full disk does."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limited(most: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

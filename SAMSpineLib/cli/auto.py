@@ -54,9 +54,11 @@ def command(
     OUT is written whole or not at all. Where nothing visible fixes the numbering, the result says so and names the
     other numberings.
     """
+    from SAMSpineLib.io.safe_write import check_writable
+
     check_output(out, image)
     if report is not None:
-        check_output_page(report)
+        check_writable(report)
     from SAMSpineLib.atlas.library import atlases_of
     from SAMSpineLib.engine.autonomous.pipeline import segment_spine
     from SAMSpineLib.engine.session import Session
@@ -88,17 +90,6 @@ def command(
         with working(f"Writing {report}"):
             write_report(report, read.volume, result, table)
     show(result, out, table, as_json=as_json)
-
-
-def check_output_page(report: Path) -> None:
-    """Refuse, before any work, a page that could not be written.
-
-    Raises:
-        OutputError: saying why.
-    """
-    from SAMSpineLib.io.safe_write import check_writable
-
-    check_writable(report)
 
 
 def show(result: AutoResult, out: Path, table: LabelTable, *, as_json: bool) -> None:

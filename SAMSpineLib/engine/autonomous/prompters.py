@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.atlas.propagation import PropagatedLevel, propagate
+from SAMSpineLib.atlas.propagation import Counted, PropagatedLevel, propagate
 from SAMSpineLib.atlas.registration import RegistrationSettings
 from SAMSpineLib.atlas.shapes import shapes_for
 from SAMSpineLib.engine.autonomous.survey import Found, Localises, Survey, survey
@@ -16,7 +16,6 @@ from SAMSpineLib.prompts import MaskPrompt, Point, Prompt
 from SAMSpineLib.volume import Volume
 
 Prompts = dict[int, list[Prompt]]
-Counted = Callable[[int, int, str], None]
 
 
 def centre_prompts(surveyed: Survey) -> Prompts:

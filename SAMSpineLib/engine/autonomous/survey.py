@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -47,7 +48,7 @@ class Survey:
     levels: LevelAssignment
     view: Grid
 
-    @property
+    @cached_property
     def found(self) -> tuple[Found, ...]:
         """All vertebrae that have a name, with their coarse masks (K, J, I) on grids of about 3 mm."""
         return tuple(self._found())

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +67,6 @@ def library(tmp_path: Path) -> AtlasLibrary:
 
 def files_in(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@contextmanager
-def no_file_above(most: int) -> Iterator[None]:
-    """Let the system refuse to write more than some bytes into a file, as a full disk does."""
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_goes_in_comes_out_to_the_last_bit(tmp_path: Path) -> None:
@@ -238,7 +224,7 @@ def test_an_add_that_fails_leaves_nothing_behind(
     assert files_in(library.folder) == before
 
 
-def test_a_full_disk_costs_nothing_that_was_there(library: AtlasLibrary) -> None:
+def test_a_full_disk_costs_nothing_that_was_there(library: AtlasLibrary, no_file_above: Any) -> None:
     before = files_in(library.folder)
     with no_file_above(300), pytest.raises(OutputError, match="cannot be written: .*check space and permissions"):
         library.add(an_atlas("b"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -244,20 +243,10 @@ def test_the_image_itself_is_never_overwritten(case: Any, refused: Any) -> None:
     assert case.image.read_bytes() == before
 
 
-@contextmanager
-def no_file_above(most: int) -> Iterator[None]:
-    """Let the system refuse to write more than some bytes into a file, as a full disk does."""
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("ending", [".seg.nrrd", ".nii.gz", ".nii", ".mha"])
-def test_a_full_disk_costs_nothing_that_was_there(ending: str, case: Any, tmp_path: Path, refused: Any) -> None:
+def test_a_full_disk_costs_nothing_that_was_there(
+    ending: str, case: Any, tmp_path: Path, refused: Any, no_file_above: Any
+) -> None:
     folder = tmp_path / "results"
     folder.mkdir()
     path = folder / f"result{ending}"
