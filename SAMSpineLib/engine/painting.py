@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from SAMSpineLib.resampling import sample
 from SAMSpineLib.volume import Extent, Grid, slices_of
 
 Mask = npt.NDArray[np.bool_]
+Settle = Callable[[Mask, Extent], Mask]
 
 # Thin bone (laminae, the isthmus) drops below the threshold between two voxels: pieces are taken as joined, and so
 # kept, from this share of the threshold on.
@@ -21,12 +22,19 @@ JOINED = 0.6
 
 
 def painted(
-    probability: Probability, lattice: Grid, grid: Grid, prompts: Sequence[Prompt], *, threshold: float
+    probability: Probability,
+    lattice: Grid,
+    grid: Grid,
+    prompts: Sequence[Prompt],
+    *,
+    threshold: float,
+    settle: Settle | None = None,
 ) -> tuple[Mask, Extent] | None:
     """Return the mask (K, J, I) on the volume's `grid`, cropped to its extent, or None where nothing is marked.
 
     Pieces without a positive click, scribble or lasso are dropped, unless there is none or a mask prompt said where to
-    look. A voxel that was clicked is marked as the click said, whatever the network thinks.
+    look. `settle`, given a mask and its extent, returns the mask with its border where the image has it. A voxel that
+    was clicked is marked as the click said, whatever network and image think.
     """
     kept = _prompted_pieces(probability, lattice, prompts, threshold)
     box = _bounds(kept > threshold)
@@ -39,6 +47,8 @@ def painted(
     inner = lattice.crop(box) if box is not None else lattice
     values = kept[slices_of(box)] if box is not None else kept
     mask = np.asarray(sample(values, inner, place, fill=0.0) > threshold)
+    if settle is not None:
+        mask = settle(mask, extent)
     for (k, j, i), positive in clicks:
         if extent[0] <= i <= extent[1] and extent[2] <= j <= extent[3] and extent[4] <= k <= extent[5]:
             mask[k - extent[4], j - extent[2], i - extent[0]] = positive

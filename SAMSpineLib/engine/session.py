@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from SAMSpineLib.engine.border import settled_border
 from SAMSpineLib.engine.cache import EncodedCache
 from SAMSpineLib.engine.contest import settled
 from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
@@ -242,7 +243,14 @@ class Session:
             old = union(old, union(self._extent_of(before), self._extent_of(state)))
         if state.answers:
             probability, lattice = merge(state.answers)
-            found = painted(probability, lattice, self.volume.grid, state.prompts, threshold=self.settings.threshold)
+            found = painted(
+                probability,
+                lattice,
+                self.volume.grid,
+                state.prompts,
+                threshold=self.settings.threshold,
+                settle=self._settled,
+            )
             new = found[1] if found is not None else None
         state = replace(state, painted=new)
         extent = union(old, new) or NOWHERE
@@ -258,6 +266,14 @@ class Session:
         visited = tuple(answer.grid for answer in state.answers)
         message = "" if found is not None else f"{self.label.name} is empty now"
         return MaskUpdate(value, (crop == value).astype(np.uint8), extent, lost, visited, message)
+
+    def _settled(self, mask: npt.NDArray[np.bool_], extent: Extent) -> npt.NDArray[np.bool_]:
+        """Let the image of a CT settle where a mask's border lies; other modalities have no scale to tell bone by."""
+        share = self.settings.border_share
+        if share is None or self.volume.modality != "CT":
+            return mask
+        spacing = self.volume.grid.spacing[::-1]
+        return settled_border(mask, self.volume.array[slices_of(extent)], spacing, share=share)
 
     def _paint(self, mask: npt.NDArray[np.bool_], extent: Extent, value: int) -> tuple[int, ...]:
         """Set a label's voxels; other labels keep theirs unless overwriting was asked for. Return who lost voxels."""

@@ -13,6 +13,7 @@ from SAMSpineLib.resampling import AIR_HU
 from SAMSpineLib.volume import Grid
 
 Image = npt.NDArray[np.float32]
+Share = npt.NDArray[np.float32]
 BoolMask = npt.NDArray[np.bool_]
 
 
@@ -46,15 +47,53 @@ def arthrotic(image: Image, part: BoolMask, whole: BoolMask, rng: np.random.Gene
 
     Which vertebra a process belongs to must then be read off its shape: the joint space no longer tells.
     """
-    reach = int(rng.integers(1, 3))
-    touching = ndimage.binary_dilation(part, iterations=reach)
-    touching &= ndimage.binary_dilation(whole & ~part, iterations=reach)
-    if not touching.any():
+    grown = _gap(part, whole, int(rng.integers(1, 3)))
+    grown &= ndimage.gaussian_filter(rng.normal(size=image.shape), 2.5) > 0
+    return _filled(image, grown, rng.uniform(300, 900), rng)
+
+
+def bright_discs(image: Image, part: BoolMask, whole: BoolMask, rng: np.random.Generator) -> Image:
+    """Fill the gaps (HU) between a structure and its neighbours until they are as bright as spongy bone.
+
+    Narrow, calcified and fused discs look like this: where a body ends is then told by its shape alone.
+    """
+    return _filled(image, _gap(part, whole, int(rng.integers(2, 5))), rng.uniform(90, 300), rng)
+
+
+def with_spurs(image: Image, part: Share, whole: Share, rng: np.random.Generator) -> tuple[Image, Share, Share]:
+    """Let a structure grow bony spurs at some places of its border: image (HU) and both shares (K, J, I).
+
+    Unlike the lumps of an annotator's hand these can be seen.
+    """
+    border = np.argwhere((part > 0.5) & (ndimage.uniform_filter((part > 0.5).astype(np.float32), 3) < 0.7))
+    if not len(border):
+        return image, part, whole
+    places = np.ogrid[tuple(slice(0, n) for n in image.shape)]
+    spur = np.zeros(image.shape, np.float32)
+    for middle in border[rng.integers(len(border), size=int(rng.integers(1, 5)))]:
+        radii = rng.uniform(1.2, 3.5, 3)
+        away = sum(((axis - at) / r) ** 2 for axis, at, r in zip(places, middle, radii, strict=True))
+        np.maximum(spur, np.clip(2.0 - away, 0.0, 1.0), out=spur)
+    spur[(whole > 0.5) & (part <= 0.5)] = 0  # a neighbour keeps what it has
+    bone = rng.uniform(250, 900) + rng.normal(0, 80, image.shape)
+    grown = (image + spur * np.maximum(bone - image, 0)).astype(np.float32)
+    return grown, np.maximum(part, spur), np.maximum(whole, spur)
+
+
+def _gap(part: BoolMask, whole: BoolMask, reach: int) -> BoolMask:
+    """Mark what lies within `reach` voxels of a structure and of its neighbours alike."""
+    near: BoolMask = ndimage.binary_dilation(part, iterations=reach)
+    near &= ndimage.binary_dilation(whole & ~part, iterations=reach)
+    return near
+
+
+def _filled(image: Image, where: BoolMask, level: float, rng: np.random.Generator) -> Image:
+    """Raise an image to about a level (HU) at some voxels."""
+    if not where.any():
         return image
-    grown = touching & (ndimage.gaussian_filter(rng.normal(size=image.shape), 2.5) > 0)
-    bone = (rng.uniform(300, 900) + rng.normal(0, 120, image.shape)).astype(np.float32)
-    joined: Image = ndimage.gaussian_filter(np.where(grown, np.maximum(image, bone), image), 0.45).astype(np.float32)
-    return joined
+    matter = (level + rng.normal(0, 0.2 * level, image.shape)).astype(np.float32)
+    filled: Image = ndimage.gaussian_filter(np.where(where, np.maximum(image, matter), image), 0.45).astype(np.float32)
+    return filled
 
 
 def scanned_otherwise(image: Image, rng: np.random.Generator) -> Image:

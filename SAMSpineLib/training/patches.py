@@ -14,7 +14,15 @@ from SAMSpineLib.models.ct_sam3d.config import CTSAM3DConfig
 from SAMSpineLib.models.intensity import normalise
 from SAMSpineLib.resampling import AIR_HU, sample
 from SAMSpineLib.training.annotators import Hand, Share
-from SAMSpineLib.training.augmentation import Image, arthrotic, augmented_grid, bent, scanned_otherwise
+from SAMSpineLib.training.augmentation import (
+    Image,
+    arthrotic,
+    augmented_grid,
+    bent,
+    bright_discs,
+    scanned_otherwise,
+    with_spurs,
+)
 from SAMSpineLib.training.cases import Case, Structure
 from SAMSpineLib.volume import Grid, slices_of
 
@@ -30,6 +38,8 @@ KIND_WEIGHTS = {
 }
 SPINE_KINDS = ("cervical", "thoracic", "lumbar", "sacrum")
 SMALLEST_TARGET = 40
+SPURS = 0.25
+BRIGHT_DISCS = 0.15
 ARTHROSIS = 0.3
 OTHER_HANDS = 0.75
 OTHER_BONES = 0.5
@@ -110,6 +120,10 @@ class PatchSampler:
         image = self._image(case, grid)
         if rng.random() < OTHER_BONES:
             image, part, whole = bent((image, part, whole), rng)
+        if rng.random() < SPURS:
+            image, part, whole = with_spurs(image, part, whole, rng)
+        if rng.random() < BRIGHT_DISCS:
+            image = bright_discs(image, part > 0.5, whole > 0.5, rng)
         if rng.random() < ARTHROSIS:
             image = arthrotic(image, part > 0.5, whole > 0.5, rng)
         if rng.random() < OTHER_HANDS:

@@ -70,7 +70,8 @@ class PromptTask:
             with torch.set_grad_enabled(turn in (0, last)):
                 logits, quality = network.decode(pyramid, maps)
             if turn in (0, last):
-                losses.append(self._loss(logits, quality, masks, asked))
+                around = torch.from_numpy(np.stack([user.around_corrections() for user in users])[:, None]).to(device)
+                losses.append(self._loss(logits, quality, masks, asked, around))
                 dices.append(soft_dice(logits, masks)[torch.arange(len(users)), asked].mean().item())
             if turn < last:
                 answers = torch.sigmoid(logits[torch.arange(len(users)), asked].detach().float()).cpu().numpy()

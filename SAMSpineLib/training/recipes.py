@@ -47,7 +47,7 @@ class LocaliserRecipe(Recipe):
 
 
 RECIPES: dict[str, Recipe] = {
-    "ct-sam3d-small": PromptRecipe("ct-sam3d-small", steps=5800, batch=2, learning_rate=1.2e-3, phantom_share=0.45),
+    "ct-sam3d-small": PromptRecipe("ct-sam3d-small", steps=4800, batch=2, learning_rate=1e-3, phantom_share=0.45),
     "ct-sam3d-paper": PromptRecipe("ct-sam3d-paper", steps=100_000, batch=8, learning_rate=1e-4, clip=5.0),
     "ct-sam3d-smoke": PromptRecipe(
         "ct-sam3d-tiny", steps=12, batch=2, learning_rate=1.5e-3, phantoms=1, phantom_share=1.0, warmup=2, rounds=2

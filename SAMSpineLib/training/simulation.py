@@ -19,11 +19,13 @@ from torch import Tensor
 from SAMSpineLib.evaluation.robot import Placement, next_click
 from SAMSpineLib.models.ct_sam3d.config import CTSAM3DConfig
 from SAMSpineLib.models.ct_sam3d.prompt_maps import prompt_maps
-from SAMSpineLib.prompts import Box, Point, Prompt, Scribble
+from SAMSpineLib.prompts import Box, Point, Prompt, Ras, Scribble
 from SAMSpineLib.training.patches import Patch
 from SAMSpineLib.volume import Grid
 
 Image = npt.NDArray[np.float32]
+# A correction is expected to be answered this far around it.
+CORRECTION_MM = 12.0
 START_ODDS = {"click": 0.66, "box": 0.08, "box and click": 0.04, "scribble": 0.07, "mask": 0.15}
 
 
@@ -37,6 +39,7 @@ class SimulatedUser:
     rng: np.random.Generator = field(repr=False)
     prompts: list[Prompt] = field(default_factory=list)
     previous: Image | None = field(default=None, repr=False)
+    corrections: list[Ras] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Make the first prompt."""
@@ -59,6 +62,16 @@ class SimulatedUser:
         """Return the prompt maps (4, K, J, I) of all that was said so far."""
         return prompt_maps(self.prompts, self._grid, sigma_mm=self.config.click_sigma_mm, previous=self.previous)
 
+    def around_corrections(self) -> npt.NDArray[np.bool_]:
+        """Mark what lies within `CORRECTION_MM` of a correction (K, J, I)."""
+        near = np.zeros(self._grid.shape, bool)
+        axes = [np.arange(n) for n in self._grid.shape]
+        for place in self.corrections:
+            k, j, i = (axis - at for axis, at in zip(axes, self._grid.to_ijk(place)[::-1], strict=True))
+            away = i**2 + j[:, None] ** 2 + k[:, None, None] ** 2
+            near |= away * self.config.spacing**2 < CORRECTION_MM**2
+        return near
+
     def correct(self, probability: Image) -> None:
         """Look at the answer (K, J, I) and click where it is most wrong."""
         self.previous = probability
@@ -66,6 +79,7 @@ class SimulatedUser:
         click = next_click(self.truth, probability > 0.5, self._grid, rng=self.rng, placement=placement)
         if click is not None:
             self.prompts.append(click)
+            self.corrections.append(click.ras)
 
     def _start(self, how: str) -> None:
         if how.startswith("box"):

@@ -42,11 +42,11 @@ PAPER = CTSAM3DConfig(
 # The bundled size: the same decoder idea on a narrow convolutional encoder, 2 mm voxels, the same 96 mm patch.
 SMALL = CTSAM3DConfig(
     encoder="residual",
-    dims=(8, 24, 48, 96, 128),
-    depths=(0, 1, 1, 1, 1),
-    skips=(8, 16, 32, 64, 128),
+    dims=(16, 24, 48, 96, 128),
+    depths=(1, 1, 1, 1, 1),
+    skips=(16, 16, 32, 64, 128),
     prompt_hidden=(8, 16, 32, 32),
-    head=8,
+    head=16,
     cross_patch=(8, 16, 32, 64),
     patch=48,
     spacing=2.0,

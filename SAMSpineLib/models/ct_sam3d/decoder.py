@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from SAMSpineLib.models.ct_sam3d.click_maps import PROMPT_CHANNELS, shrink_prompt
-from SAMSpineLib.models.ct_sam3d.layers import upsample
+from SAMSpineLib.models.ct_sam3d.layers import Conv3d, upsample
 
 
 class Spade(nn.Module):
@@ -22,9 +22,9 @@ class Spade(nn.Module):
         """Create the layer for `channels` features and a hidden width of `hidden`."""
         super().__init__()
         self.norm = nn.InstanceNorm3d(channels, affine=False)
-        self.shared = nn.Conv3d(PROMPT_CHANNELS, hidden, 3, padding=1)
-        self.gamma = nn.Conv3d(hidden, channels, 3, padding=1)
-        self.beta = nn.Conv3d(hidden, channels, 3, padding=1)
+        self.shared = Conv3d(PROMPT_CHANNELS, hidden, 3, padding=1)
+        self.gamma = Conv3d(hidden, channels, 3, padding=1)
+        self.beta = Conv3d(hidden, channels, 3, padding=1)
 
     def forward(self, x: Tensor, prompt: Tensor) -> Tensor:
         """Return normalised x * (1 + gamma) + beta; `prompt` has the spatial size of `x`."""
@@ -40,7 +40,7 @@ class SpadeBlock(nn.Module):
         """Create the block for `channels` features."""
         super().__init__()
         self.spades = nn.ModuleList(Spade(channels, hidden) for _ in range(2))
-        self.convs = nn.ModuleList(nn.Conv3d(channels, channels, 3, padding=1) for _ in range(2))
+        self.convs = nn.ModuleList(Conv3d(channels, channels, 3, padding=1) for _ in range(2))
 
     def forward(self, x: Tensor, prompt: Tensor) -> Tensor:
         """Return x plus the modulated branch."""
@@ -74,13 +74,11 @@ class MaskDecoder(nn.Module):
         outputs = [*(width // 2 for width in widths[1 : len(inner)]), *widths[len(inner) :], head]
         self.blocks = nn.ModuleList(SpadeBlock(w, h) for w, h in zip(widths, reversed(hidden), strict=True))
         self.ups = nn.ModuleList(upsample(w, out) for w, out in zip(widths, outputs, strict=True))
-        self.detail = nn.Conv3d(PROMPT_CHANNELS, head, 3, padding=1) if full_size_skip else nn.Identity()
+        self.detail = Conv3d(PROMPT_CHANNELS, head, 3, padding=1) if full_size_skip else nn.Identity()
         self.fuse = (
-            nn.Sequential(nn.Conv3d(head, head, 3, padding=1), nn.LeakyReLU(0.1, inplace=True))
-            if full_size_skip
-            else nn.Identity()
+            nn.Sequential(*(layer for _ in range(2) for layer in _mix(head))) if full_size_skip else nn.Identity()
         )
-        self.masks = nn.Conv3d(head, 2, 3, padding=1)
+        self.masks = Conv3d(head, 2, 3, padding=1)
         self.quality = nn.Sequential(nn.Linear(head, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 2))
 
     def forward(self, pyramid: Sequence[Tensor], prompt: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,3 +93,8 @@ class MaskDecoder(nn.Module):
             x = x + pyramid[0] + self.detail(prompt)
         x = self.fuse(x)
         return self.masks(x), self.quality(x.mean(dim=(2, 3, 4)))
+
+
+def _mix(channels: int) -> tuple[nn.Module, nn.Module]:
+    """Return the layers that mix, at full size, what the scales below, the image and the prompt say."""
+    return Conv3d(channels, channels, 3, padding=1), nn.LeakyReLU(0.1, inplace=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from SAMSpineLib.models.ct_sam3d.layers import ResidualBlock
+from SAMSpineLib.models.ct_sam3d.layers import Conv3d, ResidualBlock
 
 
 class ResidualEncoder(nn.Module):
@@ -21,7 +21,7 @@ class ResidualEncoder(nn.Module):
         inputs = (1, *dims[:-1])
         self.stages = nn.ModuleList(
             nn.Sequential(
-                nn.Conv3d(previous, width, 3, stride=1 if scale == 0 else 2, padding=1, bias=False),
+                Conv3d(previous, width, 3, stride=1 if scale == 0 else 2, padding=1, bias=False),
                 nn.InstanceNorm3d(width, affine=True),
                 nn.LeakyReLU(0.1, inplace=True),
                 *(ResidualBlock(width) for _ in range(depth)),
@@ -29,8 +29,7 @@ class ResidualEncoder(nn.Module):
             for scale, (previous, width, depth) in enumerate(zip(inputs, dims, depths, strict=True))
         )
         self.mappers = nn.ModuleList(
-            nn.Conv3d(width, skip, 1) if width != skip else nn.Identity()
-            for width, skip in zip(dims, skips, strict=True)
+            Conv3d(width, skip, 1) if width != skip else nn.Identity() for width, skip in zip(dims, skips, strict=True)
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:

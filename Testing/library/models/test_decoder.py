@@ -80,8 +80,9 @@ def _with_full_size_skip(pyramid, prompt, net):
     x = _double(_block(pyramid[2], prompt, net.blocks[0]), net.ups[0])
     x = np.concatenate([x, pyramid[1]])
     x = _double(_block(x, prompt, net.blocks[1]), net.ups[1]) + pyramid[0] + _conv(prompt, net.detail)
-    x = _conv(x, net.fuse[0])
-    x = np.where(x > 0, x, 0.1 * x)
+    for layer in net.fuse[::2]:
+        x = _conv(x, layer)
+        x = np.where(x > 0, x, 0.1 * x)
     return _conv(x, net.masks), _mlp(x.mean(axis=(1, 2, 3)), net.quality[::2])
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from SAMSpineLib.resampling import AIR_HU
-from SAMSpineLib.training.augmentation import arthrotic, augmented_grid, bent, in_other_contrast, scanned_otherwise
+from SAMSpineLib.training.augmentation import (
+    arthrotic,
+    augmented_grid,
+    bent,
+    bright_discs,
+    in_other_contrast,
+    scanned_otherwise,
+    with_spurs,
+)
 
 SHAPE = (20, 16, 12)
 
@@ -41,6 +49,40 @@ def test_another_contrast_maps_equal_intensities_to_equal_ones_and_can_turn_thei
         assert other.max() <= 1
         turned += bool((np.diff(other[0].ravel()) < 0).any())
     assert turned > 10
+
+
+def test_a_bright_disc_fills_the_gap_and_leaves_bone_and_what_is_far_as_they_were():
+    part, other = np.zeros((24, 24, 24), bool), np.zeros((24, 24, 24), bool)
+    part[4:20, 4:20, 4:11], other[4:20, 4:20, 14:20] = True, True
+    image = np.where(part | other, 600.0, 0.0).astype(np.float32)
+    gaps = [
+        bright_discs(image, part, part | other, np.random.default_rng(seed))[8:16, 8:16, 12].mean() for seed in range(9)
+    ]
+    changed = bright_discs(image, part, part | other, np.random.default_rng(0))
+    assert np.mean(np.array(gaps) > 60) > 0.5
+    assert max(gaps) < 400
+    assert np.abs(changed[:, :, :2]).max() < 1
+    assert bright_discs(image, part, part, np.random.default_rng(0)) is image
+
+
+def test_spurs_are_bright_belong_to_the_structure_and_leave_its_neighbour_alone():
+    part, other = np.zeros((30, 30, 30), np.float32), np.zeros((30, 30, 30), np.float32)
+    part[8:22, 8:22, 6:14], other[8:22, 8:22, 15:24] = 1, 1
+    whole = np.maximum(part, other)
+    image = np.where(whole > 0, 600.0, 0.0).astype(np.float32)
+    grown = 0
+    for seed in range(10):
+        spurred, now_part, now_whole = with_spurs(image, part, whole, np.random.default_rng(seed))
+        new = now_part > part
+        grown += int(new.sum())
+        assert (now_part >= part).all()
+        assert not (now_part[other > 0] > 0).any()
+        assert (now_whole >= now_part).all()
+        assert (spurred >= image - 1e-3).all()
+        assert spurred[now_part > 0.99].mean() > 400
+        assert np.array_equal(spurred[~new], image[~new]) or (spurred[~new] >= image[~new]).all()
+    assert grown > 50
+    assert with_spurs(image, 0 * part, whole, np.random.default_rng(0))[0] is image
 
 
 def test_arthrosis_adds_bone_only_where_the_structure_meets_its_neighbours():

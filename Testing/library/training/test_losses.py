@@ -115,3 +115,16 @@ def test_missing_a_heat_maps_peak_costs_more_than_a_spot_elsewhere():
     spot[0, 0, 1, 1, 1] = 1
     assert heat_loss(target, target) == 0
     assert heat_loss(torch.zeros_like(target), target) == pytest.approx(51 * heat_loss(spot, target).item())
+
+
+def test_a_wrong_answer_to_a_correction_costs_more_than_the_same_error_elsewhere():
+    masks, loss = _masks(), PromptLoss()
+    logits, quality = 20 * (masks - 0.5), torch.full((2, 2), 12.0)
+    logits[0, 0, 3:8, 3:8, 3] = -10.0
+    around = torch.zeros(2, 1, 12, 12, 12, dtype=torch.bool)
+    there, beside = around.clone(), around.clone()
+    there[0, 0, 2:9, 2:9, 2:5], beside[0, 0, 2:9, 2:9, 6:9] = True, True
+    plain = loss(logits, quality, masks, ASKED)
+    assert loss(logits, quality, masks, ASKED, around) == plain
+    assert loss(logits, quality, masks, ASKED, there) > plain + 0.05
+    assert loss(logits, quality, masks, ASKED, beside) == pytest.approx(float(plain), abs=1e-3)

@@ -8,7 +8,7 @@ import torch
 
 from SAMSpineLib.models.ct_sam3d.config import TINY
 from SAMSpineLib.prompts import Box, Point, Scribble
-from SAMSpineLib.training.simulation import START_ODDS, SimulatedUser, _wrong_mask, stack_maps
+from SAMSpineLib.training.simulation import CORRECTION_MM, START_ODDS, SimulatedUser, _wrong_mask, stack_maps
 from SAMSpineLib.volume import Grid
 
 # The patch's own frame, in which users speak.
@@ -118,3 +118,13 @@ def test_users_in_one_batch_do_not_hear_each_other(patches):
     users = _users(patches[:3])
     assert torch.equal(stack_maps(users)[1], stack_maps(users[1:2])[0])
     assert stack_maps(users).shape == (3, 4, 24, 24, 24)
+
+
+def test_what_lies_around_corrections_is_marked_and_a_first_click_is_none(patches, monkeypatch):
+    for user in _users(patches, start="click", monkeypatch=monkeypatch):
+        assert not user.around_corrections().any()
+        user.correct(np.zeros(FRAME.shape, np.float32))
+        around = user.around_corrections()
+        assert _at(around, user.corrections[-1])
+        away = FRAME.to_ras(np.argwhere(around)[:, ::-1]) - np.array(user.corrections[-1])
+        assert np.linalg.norm(away, axis=1).max() < CORRECTION_MM
