@@ -28,7 +28,7 @@ Examples:
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="ct-sam3d-small, ct-sam3d-paper or ct-sam3d-smoke.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="For example ct-sam3d-small or localiser-small.")],
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="For checkpoint, logs, phantoms and weights.")],
     data: Annotated[
@@ -107,4 +107,5 @@ def check_folder(folder: Path) -> None:
 
 
 def _figures(seen: dict[str, float]) -> str:
-    return f"loss {seen['loss']:.3f}, Dice {seen['dice_first']:.2f} to {seen['dice_last']:.2f}"
+    """Say the figures of a step in one line, whatever the task calls them."""
+    return ", ".join(f"{name} {value:.2f}" for name, value in seen.items() if name not in ("rate", "seconds"))

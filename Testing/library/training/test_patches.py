@@ -39,6 +39,7 @@ def test_most_aims_lie_in_their_structure(patches):
 def straight_patches(case, monkeypatch):
     """Give patches of bones that are not bent, as the labels show them."""
     monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_BONES", 0.0)
+    monkeypatch.setattr("SAMSpineLib.training.patches.SPURS", 0.0)
     sampler, rng = PatchSampler([case], TINY), np.random.default_rng(5)
     return [sampler.draw(rng) for _ in range(40)]
 
@@ -57,6 +58,7 @@ def test_masks_are_the_labels_at_the_same_place_give_or_take_an_annotators_hand(
 def test_without_other_hands_masks_are_the_share_of_each_voxel_that_its_label_fills(case, monkeypatch):
     monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_HANDS", 0.0)
     monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_BONES", 0.0)
+    monkeypatch.setattr("SAMSpineLib.training.patches.SPURS", 0.0)
     sampler, rng = PatchSampler([case], TINY), np.random.default_rng(5)
     for patch in (sampler.draw(rng) for _ in range(15)):
         assert 0 <= patch.part.min() < patch.part.max() <= 1
@@ -118,6 +120,7 @@ def test_drawing_leaves_the_case_as_it_was(case):
 def test_a_neighbour_shares_the_half_that_faces_it(case, monkeypatch, axis, sign):
     monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_HANDS", 0.0)
     monkeypatch.setattr("SAMSpineLib.training.patches.OTHER_BONES", 0.0)
+    monkeypatch.setattr("SAMSpineLib.training.patches.SPURS", 0.0)
     sampler, half, rng = PatchSampler([case], TINY), TINY.patch // 2, np.random.default_rng(5)
     step = np.zeros(3, int)
     step[axis] = sign
