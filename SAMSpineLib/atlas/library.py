@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.atlas.stored_file import StoredFile, described, packed, unlink, write_whole
+from SAMSpineLib.atlas.stored_file import StoredFile, described, packed, unlink
 from SAMSpineLib.errors import OutputError, SAMSpineError, VolumeError
 from SAMSpineLib.resources import resource_path
+from SAMSpineLib.safe_write import replacing
 from SAMSpineLib.volume import Volume
 
 INDEX = "index.json"
@@ -104,7 +105,7 @@ class AtlasLibrary:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for file, data in contents.items():
-                write_whole(self.folder / file, data)
+                _write(self.folder / file, data)
                 written.append(self.folder / file)
             self._write_index({**self.entries(), entry.name: entry})
         except BaseException as error:  # an interrupt too must leave nothing that no index knows
@@ -200,7 +201,12 @@ class AtlasLibrary:
 
     def _write_index(self, entries: dict[str, AtlasEntry]) -> None:
         content = {"version": VERSION, "atlases": [asdict(entry) for entry in entries.values()]}
-        write_whole(self.index, (json.dumps(content, indent=1) + "\n").encode())
+        _write(self.index, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    with replacing(path) as partial:
+        partial.write_bytes(data)
 
 
 def default_library() -> AtlasLibrary:

@@ -7,7 +7,7 @@ here they are fused, so that the number and order of atlases do not matter.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,10 +26,10 @@ from SAMSpineLib.atlas.registration import (
 from SAMSpineLib.atlas.shapes import AtlasShape
 from SAMSpineLib.atlas.warping import warp_mask
 from SAMSpineLib.errors import Cancelled, VolumeError
+from SAMSpineLib.progress import Counted
 from SAMSpineLib.volume import Grid
 
 Target = tuple[npt.NDArray[Any], Grid]
-Counted = Callable[[int, int, str], None]
 
 _FINEST_MM = 1.5
 

@@ -1,9 +1,8 @@
-"""The files of a library: voxels with their place, exact to the last digit, written whole or not at all."""
+"""The files of a library: voxels with their place, exact to the last digit."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,23 +62,6 @@ def packed(volume: Volume) -> bytes:
     buffer = BytesIO()
     np.savez_compressed(buffer, voxels=volume.array, ijk_to_ras=volume.ijk_to_ras)
     return buffer.getvalue()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a neighbour first, flushed to the disk, then a rename.
-
-    Raises:
-        OSError: if it cannot be written; what was there is untouched.
-    """
-    partial = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def unlink(paths: Iterable[Path]) -> None:

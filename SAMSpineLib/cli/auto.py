@@ -54,7 +54,7 @@ def command(
     OUT is written whole or not at all. Where nothing visible fixes the numbering, the result says so and names the
     other numberings.
     """
-    from SAMSpineLib.io.safe_write import check_writable
+    from SAMSpineLib.safe_write import check_writable
 
     check_output(out, image)
     if report is not None:

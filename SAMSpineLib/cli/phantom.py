@@ -69,8 +69,8 @@ def check_outputs(out: Path, truth: Path) -> None:
     Raises:
         OutputError: saying why.
     """
-    from SAMSpineLib.io.safe_write import check_writable
     from SAMSpineLib.io.writing import check_output_type
+    from SAMSpineLib.safe_write import check_writable
 
     check_output_type(out)
     if out.name.lower().endswith(".seg.nrrd"):

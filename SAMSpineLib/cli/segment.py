@@ -91,8 +91,8 @@ def check_output(out: Path, image: Path) -> None:
     Raises:
         OutputError: saying which.
     """
-    from SAMSpineLib.io.safe_write import check_writable
     from SAMSpineLib.io.writing import check_output_type
+    from SAMSpineLib.safe_write import check_writable
 
     check_output_type(out)
     if out.resolve() == image.resolve():

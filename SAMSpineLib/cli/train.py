@@ -95,7 +95,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         OutputError: if not.
     """
-    from SAMSpineLib.io.safe_write import check_writable
+    from SAMSpineLib.safe_write import check_writable
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

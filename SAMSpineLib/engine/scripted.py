@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.labels import Label
+from SAMSpineLib.progress import Counted
 from SAMSpineLib.prompts import Prompt
-
-PromptProgress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def run_prompts(
     orders: Mapping[Label, Sequence[Prompt]],
     *,
     overwrite: bool = False,
-    progress: PromptProgress | None = None,
+    progress: Counted | None = None,
 ) -> Iterator[LabelReport]:
     """Give a session all prompts of each label and yield a report when a label is done.
 

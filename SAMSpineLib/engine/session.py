@@ -9,7 +9,7 @@ session.undo()
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,11 +28,11 @@ from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.models.protocols import Probability, Promptable
+from SAMSpineLib.progress import Counted
 from SAMSpineLib.prompts import Lasso, MaskPrompt, Point, Prompt, Scribble, anchor
 from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
 
 LabelMap = npt.NDArray[np.uint16]
-LabelProgress = Callable[[int, int, str], None]
 NOWHERE: Extent = (0, -1, 0, -1, 0, -1)
 
 
@@ -127,7 +127,7 @@ class Session:
         return self._commit(self._answered(self._begun(self._state), prompt))
 
     def add_all(
-        self, orders: Mapping[Label, Sequence[Prompt]], *, progress: LabelProgress | None = None
+        self, orders: Mapping[Label, Sequence[Prompt]], *, progress: Counted | None = None
     ) -> tuple[MaskUpdate, ...]:
         """Prompt several labels and let them settle what more than one of them claims; return what changed.
 

@@ -19,9 +19,9 @@ from scipy import ndimage
 from SAMSpineLib.evaluation.auto_pictures import Picture, pictures_of, png
 from SAMSpineLib.evaluation.identification import is_vertebra
 from SAMSpineLib.evaluation.metrics import volume_cm3
-from SAMSpineLib.io.safe_write import check_writable, replacing
 from SAMSpineLib.labels import Label, LabelTable
 from SAMSpineLib.resampling import sample
+from SAMSpineLib.safe_write import check_writable, replacing
 from SAMSpineLib.volume import Grid, Volume
 
 _ABSENT = "–"

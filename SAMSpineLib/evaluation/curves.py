@@ -15,12 +15,12 @@ from SAMSpineLib.evaluation.metrics import dice, json_number, mean_of, surface_d
 from SAMSpineLib.evaluation.robot import Placement, next_click
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
+from SAMSpineLib.progress import Counted
 from SAMSpineLib.prompts import Point
 from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.volume import Volume
 
 NSD_TOLERANCE_MM = 2.0
-Progress = Callable[[int, int, str], None]
 
 
 class ClickableSession(Protocol):
@@ -103,7 +103,7 @@ def simulate(
     truth: Volume,
     labels: Sequence[Label],
     settings: RobotSettings | None = None,
-    progress: Progress | None = None,
+    progress: Counted | None = None,
 ) -> SimulationReport:
     """Let a robot user segment each label of a label map by clicks, and score every click in the truth's grid.
 
@@ -200,7 +200,7 @@ def _hold(curve: Curve) -> None:
     curve.seconds.append(0.0)
 
 
-def _shifted(progress: Progress | None, before: int, total: int, name: str) -> Callable[[int], None]:
+def _shifted(progress: Counted | None, before: int, total: int, name: str) -> Callable[[int], None]:
     def tell(done: int) -> None:
         if progress is not None:
             progress(before + done, total, name)

@@ -11,12 +11,12 @@ from SAMSpineLib.errors import LabelError
 from SAMSpineLib.evaluation.curves import (
     ClickableSession,
     Curve,
-    Progress,
     RobotSettings,
     SimulationReport,
     simulate,
 )
 from SAMSpineLib.labels import Label, LabelTable, spine_labels
+from SAMSpineLib.progress import Counted
 from SAMSpineLib.volume import Volume
 
 
@@ -38,7 +38,7 @@ def simulate_structures(
     truth: Volume,
     labels: Sequence[Label],
     settings: RobotSettings,
-    progress: Progress | None = None,
+    progress: Counted | None = None,
 ) -> SimulationReport:
     """Let a robot user segment each label as `curves.simulate` does, wholes being the union of their parts.
 
@@ -69,7 +69,7 @@ def _check_present(truth: Volume, labels: Sequence[Label]) -> None:
             raise LabelError(msg)
 
 
-def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+def _shifted(progress: Counted | None, before: int, total: int) -> Counted | None:
     if progress is None:
         return None
     return lambda done, _, name: progress(before + done, total, name)

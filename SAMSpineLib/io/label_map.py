@@ -11,9 +11,9 @@ import SimpleITK as sitk
 
 from SAMSpineLib.errors import LabelError
 from SAMSpineLib.io.nifti_nrrd import read_image_file, stem_of
-from SAMSpineLib.io.safe_write import replacing
 from SAMSpineLib.io.seg_nrrd import LabelArray, Segmentation, SegmentInfo, relabelled, whole_numbers, with_values
 from SAMSpineLib.io.sitk_image import array_of, image_from, place_image
+from SAMSpineLib.safe_write import replacing
 from SAMSpineLib.volume import slices_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from SAMSpineLib.errors import OutputError
-from SAMSpineLib.io.safe_write import replacing
+from SAMSpineLib.safe_write import replacing
 from SAMSpineLib.volume import ras_from_lps
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from SAMSpineLib.errors import OutputError, VolumeError
 from SAMSpineLib.io.complete import check_complete
 from SAMSpineLib.io.label_map import labels_table_path, present_labels, read_label_map, write_labels_table
 from SAMSpineLib.io.nrrd_writer import write_nrrd
-from SAMSpineLib.io.safe_write import replacing
 from SAMSpineLib.io.seg_nrrd import Segmentation, read_seg_nrrd, write_seg_nrrd
 from SAMSpineLib.io.sitk_image import image_from
 from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.safe_write import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from SAMSpineLib.errors import VolumeError
+from SAMSpineLib.progress import Counted
 from SAMSpineLib.training.cases import Case, load_phantom, phantom_files, read_manifest
 from SAMSpineLib.training.recipes import Recipe
-
-CaseProgress = Callable[[int, int, str], None]
 
 # Runs with different seeds see different phantoms, as long as they make fewer than this.
 _SEEDS_OF_A_RUN = 1000
 
 
 def prepare_cases(
-    recipe: Recipe, manifest: Path | None, folder: Path, *, progress: CaseProgress | None = None
+    recipe: Recipe, manifest: Path | None, folder: Path, *, progress: Counted | None = None
 ) -> list[Case]:
     """Read the real cases of a manifest and make the phantoms of a recipe in `folder`, weighted by `phantom_share`.
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.atlas.propagation import Counted, PropagatedLevel, propagate
+from SAMSpineLib.atlas.propagation import PropagatedLevel, propagate
 from SAMSpineLib.atlas.registration import RegistrationSettings
 from SAMSpineLib.atlas.shapes import shapes_for
 from SAMSpineLib.engine.autonomous.survey import Found, Localises, Survey, survey
+from SAMSpineLib.progress import Counted
 from SAMSpineLib.prompts import MaskPrompt, Point, Prompt
 from SAMSpineLib.volume import Volume
 

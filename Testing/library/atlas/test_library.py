@@ -211,14 +211,14 @@ def test_an_add_that_is_killed_leaves_the_old_index(step: str, library: AtlasLib
 def test_an_add_that_fails_leaves_nothing_behind(
     step: str, failure: BaseException, library: AtlasLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, write = files_in(library.folder), module.write_whole
+    before, write = files_in(library.folder), module._write
 
     def failing(path: Path, data: bytes) -> None:
         if path.name == step:
             raise failure
         write(path, data)
 
-    monkeypatch.setattr(module, "write_whole", failing)
+    monkeypatch.setattr(module, "_write", failing)
     with pytest.raises((OutputError, KeyboardInterrupt)):
         library.add(an_atlas("b", image=True))
     assert files_in(library.folder) == before

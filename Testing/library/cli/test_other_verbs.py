@@ -94,7 +94,7 @@ def test_a_training_writes_weights_that_segment_and_goes_on_where_it_was(
 @pytest.mark.usefixtures("small_phantoms")
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["ct-sam3d-smoke", "localiser-smoke"])
-def test_every_kind_of_training_takes_a_step_and_says_where_its_curve_is(recipe: str, tmp_path: Path, samspine: Any) -> None:
+def test_every_kind_of_training_takes_a_step_and_keeps_its_curve(recipe: str, tmp_path: Path, samspine: Any) -> None:
     ended = samspine("train", recipe, "--out", tmp_path / "run", "--steps", 1)
     assert ended.code == 0, ended.err
     assert (tmp_path / "run" / "log.csv").is_file()

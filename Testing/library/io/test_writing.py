@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from SAMSpineLib import safe_write
 from SAMSpineLib.errors import GeometryError, OutputError
-from SAMSpineLib.io import read_segmentation, read_volume, safe_write, write_segmentation, write_volume
+from SAMSpineLib.io import read_segmentation, read_volume, write_segmentation, write_volume
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.volume import Grid, Volume
 
