@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from SAMSpineLib.models.ct_sam3d.layers import upsample
+from SAMSpineLib.models.ct_sam3d.layers import Conv3d, upsample
 from SAMSpineLib.models.ct_sam3d.residual_encoder import ResidualEncoder
 from SAMSpineLib.models.localiser.config import LocaliserConfig
 from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
@@ -44,8 +44,8 @@ class Localiser(nn.Module):
         pairs = list(zip(dims[:0:-1], dims[-2::-1], strict=True))
         self.ups = nn.ModuleList(upsample(coarse, fine) for coarse, fine in pairs)
         self.mixes = nn.ModuleList(_mix(fine) for _, fine in pairs)
-        self.levels = nn.Conv3d(dims[1], len(LEVEL_VALUES), 1)
-        self.places = nn.Conv3d(dims[0], 5, 3, padding=1)
+        self.levels = Conv3d(dims[1], len(LEVEL_VALUES), 1)
+        self.places = Conv3d(dims[0], 5, 3, padding=1)
 
     def forward(self, image: Tensor) -> LocaliserMaps:
         """Return the maps of a batch of windows."""
@@ -61,7 +61,7 @@ class Localiser(nn.Module):
 def _mix(channels: int) -> nn.Sequential:
     """Return the layer that mixes what comes from below with what comes across."""
     return nn.Sequential(
-        nn.Conv3d(channels, channels, 3, padding=1, bias=False),
+        Conv3d(channels, channels, 3, padding=1, bias=False),
         nn.InstanceNorm3d(channels, affine=True),
         nn.LeakyReLU(0.1, inplace=True),
     )

@@ -15,8 +15,18 @@ from SAMSpineLib.training.synthetic.spine_curve import Pose
 REACH = (58, 78, 92, 104, 112, 118, 122, 125, 126, 122, 112, 80)
 
 
+# How thick the last ribs are against the others.
+CALIBRE = {10: 0.95, 11: 0.8, 12: 0.62, 13: 0.55}
+# The floating ribs fall by this much (mm) for each mm that they go outwards beyond the tubercle.
+STEEP = {11: 0.45, 12: 0.75, 13: 0.5}
+FREE_RIB = 110.0
+
+
 def rib_path(v: LevelShape, number: int, length: float) -> list[tuple[float, float, float]]:
-    """Return the right rib's middle line in its vertebra's frame: head, neck, tubercle, angle, arch (mm)."""
+    """Return the right rib's middle line in its vertebra's frame: head, neck, tubercle, angle, arch (mm).
+
+    The twelfth rib has no arch: it goes outwards and down, and ends in the flank, `FREE_RIB` mm beyond its angle.
+    """
     top, y0, half = v.height / 2, v.back, v.width / 2
     reach = REACH[min(number, 12) - 1] * length
     tip = max(v.span / 2, half + 14)
@@ -27,36 +37,51 @@ def rib_path(v: LevelShape, number: int, length: float) -> list[tuple[float, flo
         (tip + 2.0, y0 - 12.0, top - 3.0),
         (tip + 14.0, y0 - 22.0, top - 10.0),
     ]
+    steep = STEEP.get(number, 0.0)
+    if number >= 12:
+        out, back = tip + 14, y0 - 22
+        far = [FREE_RIB * length * share for share in (0.45, 0.9)]
+        return path + [(out + 0.8 * way, back + 0.15 * way, top - 10 - steep * 0.8 * way) for way in far]
     for angle in (-50, -25, 0, 25, 50):
         a = np.radians(angle)
         side, front = reach * np.cos(a), 0.62 * reach * (np.sin(a) + 0.95) + y0 - 22
-        path.append((float(side), float(front), float(top - 24 - 26 * (np.sin(a) + 0.77))))
-    return path[:6] if number >= 12 else path
+        fall = 24 + 26 * (np.sin(a) + 0.77) + steep * max(side - tip - 14, 0.0)
+        path.append((float(side), float(front), float(top - fall)))
+    return path
 
 
 def add_ribs(rng: np.random.Generator, canvas: Canvas, subject: Subject, number: int, *, usual: bool) -> None:
     """Let all ribs compete on the canvas under one number."""
     length = 1.0 if usual else float(rng.uniform(0.85, 1.2))
+    own = rng.spawn(1)[0]  # the rest of the subject stays as it was before ribs differed
+    floating = 0.6 if usual else float(own.uniform(0.25, 1.0))  # some twelfth ribs are as long as a finger, some a hand
+    calibre = 1.0 if usual else float(own.uniform(0.75, 1.1))
     lumbar = (not usual) and rng.random() < 0.04
     for v, pose in zip(subject.levels, subject.poses, strict=True):
         order = 13 if v.label == 28 or (lumbar and v.label == 20) else v.label - 7
         if not (8 <= v.label <= 19 or order == 13):
             continue
-        path = rib_path(v, order, length * (0.6 if order >= 12 else 1.0))
+        path = rib_path(v, order, length * (floating if order >= 12 else 1.0))
+        thick = calibre * CALIBRE.get(order, 1.0)
         for side in (1.0, -1.0):
             turned = [np.array(p) * (side, 1, 1) + (0.0 if usual else rng.normal(0, 0.8, 3)) for p in path]
             for n, (a, b) in enumerate(zip(turned[:-1], turned[1:], strict=True)):
                 tall = (5.0, 4.0)[n == 1] if n < 2 else 6.0
-                _add_piece(canvas, number, pose, (a, b), (tall, 6.0 if n else 4.2))
+                _add_piece(canvas, number, pose, (a, b), (thick * tall, thick * (6.0 if n else 4.2)), 3.4 * thick)
 
 
 def _add_piece(
-    canvas: Canvas, number: int, pose: Pose, ends: tuple[np.ndarray, np.ndarray], tall: tuple[float, float]
+    canvas: Canvas,
+    number: int,
+    pose: Pose,
+    ends: tuple[np.ndarray, np.ndarray],
+    tall: tuple[float, float],
+    wide: float,
 ) -> None:
     a, b = ends
     along = b - a
     outward = np.array([-along[1], along[0], 0.0]) if abs(a[0]) < 60 else np.array([a[0], 0.0, 0.0])
-    strut = Strut(tuple(a), tuple(b), tuple(outward), tall, (3.4, 3.4))
+    strut = Strut(tuple(a), tuple(b), tuple(outward), tall, (wide, wide))
     low, high = np.minimum(a, b) - 12, np.maximum(a, b) + 12
     canvas.add(number, pose, (tuple(low), tuple(high)), strut.distance)
 
