@@ -1,7 +1,7 @@
 """Where exactly a bone ends: the image settles, to a fraction of a voxel, what a network says to a voxel of its own.
 
 A network that looks at 2 mm voxels knows which bone it is and about where it ends. Where the bone is clearly brighter
-than what surrounds it, the image knows better: at half of the way from the one to the other. Half maximum is how bone
+than what surrounds it, the image knows better: about half of the way from one to the other. Half maximum is how bone
 is measured in CT (Spoor et al., American Journal of Physical Anthropology 1993, 91:469); the two levels are means over
 the neighbourhood, as in localised region-based contours (Lankton and Tannenbaum, IEEE Transactions on Image Processing
 2008, 17:2029).
