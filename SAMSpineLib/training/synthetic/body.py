@@ -78,7 +78,7 @@ def paint_body(
     rng: np.random.Generator, subject: Subject, skeleton: Skeleton, *, clean: bool
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """Return Hounsfield units (float32) of all that is not bone, and organ numbers (uint8), both (K, J, I)."""
-    scene = _set_scene(rng, subject, skeleton)
+    scene = _set_scene(rng, subject, skeleton, clean=clean)
     fat = float(rng.normal(-100, 8))
     thin = 15.0 if clean else float(rng.gamma(2.5, 8.0) + 3)
     outline = _outline(rng, scene, thin)
@@ -103,7 +103,7 @@ def paint_body(
     return scene.value.astype(np.float32), scene.organs
 
 
-def _set_scene(rng: np.random.Generator, subject: Subject, skeleton: Skeleton) -> _Scene:
+def _set_scene(rng: np.random.Generator, subject: Subject, skeleton: Skeleton, *, clean: bool) -> _Scene:
     grid = skeleton.grid
     k, j, i = np.ogrid[tuple(slice(0, n) for n in grid.shape)]
     matrix = grid.ijk_to_ras
@@ -113,15 +113,18 @@ def _set_scene(rng: np.random.Generator, subject: Subject, skeleton: Skeleton) -
     if skeleton.warp is not None:
         x, y, z = x + 2 * skeleton.warp[0], y + 2 * skeleton.warp[1], z + 2 * skeleton.warp[2]
     line = subject.line()
+    # Breath, build and posture move the organs by up to two levels: they must not tell which level a vertebra is.
+    own = rng.spawn(1)[0]
+    sinks = 0.0 if clean else float(own.normal(0, 18))
     height = {v.label: float(p.centre[2]) for v, p in zip(subject.levels, subject.poses, strict=True)}
     marks = {
         "chin": height[3],
         "shoulder": height[8],
-        "dome": height[17] - float(rng.uniform(-15, 20)),
-        "waist": height[22],
+        "dome": height[17] - float(rng.uniform(-15, 20)) - (0.0 if clean else float(own.uniform(-35, 45))),
+        "waist": height[22] - sinks,
         "crest": height[23],
         "pelvis": height[26],
-        "kidney": height[20],
+        "kidney": height[20] - sinks,
         "t4": height[11],
     }
     texture = smooth_field(rng, grid.shape, grid.spacing, 22.0)
