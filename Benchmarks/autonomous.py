@@ -1,7 +1,8 @@
 """Does each stage of autonomous mode earn its place? An ablation on labelled scans, with time.
 
 `python -m Benchmarks.autonomous IMAGE TRUTH [--ids verse]` for one scan, and with `--phantoms 20` instead for synthetic
-spines with scoliosis, fractures, metal, cropped fields, L6 and T13. Prints one JSON object.
+spines with scoliosis, fractures, metal, cropped fields, L6 and T13. `--localiser WEIGHTS` measures other weights than the
+bundled ones: those of a run that never saw the scan, for example. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def main(words: list[str]) -> int:
     parser.add_argument("truth", nargs="?", type=Path)
     parser.add_argument("--ids", default="verse")
     parser.add_argument("--phantoms", type=int, default=0)
+    parser.add_argument("--localiser", type=Path)
     given = parser.parse_args(words)
-    localiser, session = build_localiser(), Session(build_promptable())
+    localiser, session = build_localiser(weights=given.localiser), Session(build_promptable())
     if given.phantoms:
         print(json.dumps({"phantoms": list(phantoms(localiser, session, given.phantoms))}, indent=1))
         return 0
