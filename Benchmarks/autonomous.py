@@ -1,8 +1,8 @@
 """Does each stage of autonomous mode earn its place? An ablation on labelled scans, with time.
 
 `python -m Benchmarks.autonomous IMAGE TRUTH [--ids verse]` for one scan, and with `--phantoms 20` instead for synthetic
-spines with scoliosis, fractures, metal, cropped fields, L6 and T13. `--localiser WEIGHTS` measures other weights than the
-bundled ones: those of a run that never saw the scan, for example. Prints one JSON object.
+spines with scoliosis, fractures, metal, cropped fields, L6 and T13. `--localiser WEIGHTS` measures other weights
+than the bundled ones: those of a run that never saw the scan, for example. Prints one JSON object.
 """
 
 from __future__ import annotations
