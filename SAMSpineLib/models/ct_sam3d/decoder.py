@@ -75,9 +75,7 @@ class MaskDecoder(nn.Module):
         self.blocks = nn.ModuleList(SpadeBlock(w, h) for w, h in zip(widths, reversed(hidden), strict=True))
         self.ups = nn.ModuleList(upsample(w, out) for w, out in zip(widths, outputs, strict=True))
         self.detail = Conv3d(PROMPT_CHANNELS, head, 3, padding=1) if full_size_skip else nn.Identity()
-        self.fuse = (
-            nn.Sequential(*(layer for _ in range(2) for layer in _mix(head))) if full_size_skip else nn.Identity()
-        )
+        self.fuse = nn.Sequential(*_mix(head), *_mix(head)) if full_size_skip else nn.Identity()
         self.masks = Conv3d(head, 2, 3, padding=1)
         self.quality = nn.Sequential(nn.Linear(head, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 2))
 
