@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from typing import Any
 import typer
 
 from SAMSpineLib.errors import SAMSpineError
+from SAMSpineLib.progress import Counted
 
 DONE, OUR_FAULT, YOUR_TURN, INTERRUPTED = 0, 1, 2, 130
 PATIENCE = 2.0
 LINE_EVERY = 15.0
-Tell = Callable[[int, int, str], None]
 
 # What the system refuses is for the user to mend, wherever it comes from.
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -94,7 +94,7 @@ def natives_silent() -> Iterator[None]:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Tell]:
+def counting(what: str) -> Iterator[Counted]:
     """Show how far something has come, and how long it will still take; lends a function (done, total, detail)."""
     if not sys.stderr.isatty():
         yield _Lines(what).tell

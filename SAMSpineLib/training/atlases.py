@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from SAMSpineLib.errors import LabelError, OutputError, VolumeError
 from SAMSpineLib.io.label_map import Source
 from SAMSpineLib.io.numbering import read_labels
 from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.progress import Counted
 from SAMSpineLib.resampling import Voxels, sample_labels
 from SAMSpineLib.training.synthetic.anatomy import draw_subject
 from SAMSpineLib.training.synthetic.bone import build_skeleton
@@ -23,7 +24,6 @@ from SAMSpineLib.volume import Grid
 # Fine enough for facets and pedicles, coarse enough that eight spines take half a megabyte.
 SPACING = 1.5
 COLUMNS = ("name", "labels", "ids", "source", "licence")
-Progress = Callable[[int, int, str], None]
 
 # Room (mm) around the middles of the vertebral bodies, along R, A, S: no process, and no coccyx, may reach the border.
 _ROOM_BELOW, _ROOM_ABOVE = (80.0, 130.0, 210.0), (80.0, 60.0, 45.0)
@@ -31,7 +31,7 @@ _SOUND_ADULT = PhantomSettings(pathology=0.0, metal=0.0)
 
 
 def build_library(
-    folder: Path, phantoms: int, *, first_seed: int = 0, manifest: Path | None = None, progress: Progress | None = None
+    folder: Path, phantoms: int, *, first_seed: int = 0, manifest: Path | None = None, progress: Counted | None = None
 ) -> AtlasLibrary:
     """Add synthetic spines, and the label maps of a manifest, to the library in a folder.
 

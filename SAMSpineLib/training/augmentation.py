@@ -10,10 +10,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from SAMSpineLib.resampling import AIR_HU
+from SAMSpineLib.training.annotators import Share
 from SAMSpineLib.volume import Grid
 
 Image = npt.NDArray[np.float32]
-Share = npt.NDArray[np.float32]
 BoolMask = npt.NDArray[np.bool_]
 
 

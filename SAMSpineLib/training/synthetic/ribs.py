@@ -11,10 +11,8 @@ from SAMSpineLib.training.synthetic.primitives import Array, Points, Strut, elli
 from SAMSpineLib.training.synthetic.settings import SACRUM
 from SAMSpineLib.training.synthetic.spine_curve import Pose
 
-# Reach to the side, to the front and fall (mm) of the ribs' arches, T1 to T12
-REACH = (58, 78, 92, 104, 112, 118, 122, 125, 126, 122, 112, 80)
-
-
+# Reach to the side, to the front and fall (mm) of the ribs' arches, T1 to T11
+REACH = (58, 78, 92, 104, 112, 118, 122, 125, 126, 122, 112)
 # How thick the last ribs are against the others.
 CALIBRE = {10: 0.95, 11: 0.8, 12: 0.62, 13: 0.55}
 # The floating ribs fall by this much (mm) for each mm that they go outwards beyond the tubercle.
@@ -28,7 +26,6 @@ def rib_path(v: LevelShape, number: int, length: float) -> list[tuple[float, flo
     The twelfth rib has no arch: it goes outwards and down, and ends in the flank, `FREE_RIB` mm beyond its angle.
     """
     top, y0, half = v.height / 2, v.back, v.width / 2
-    reach = REACH[min(number, 12) - 1] * length
     tip = max(v.span / 2, half + 14)
     head_z = top + 1.0 if 2 <= number <= 10 else top - 5.0
     path = [
@@ -42,6 +39,7 @@ def rib_path(v: LevelShape, number: int, length: float) -> list[tuple[float, flo
         out, back = tip + 14, y0 - 22
         far = [FREE_RIB * length * share for share in (0.45, 0.9)]
         return path + [(out + 0.8 * way, back + 0.15 * way, top - 10 - steep * 0.8 * way) for way in far]
+    reach = REACH[number - 1] * length
     for angle in (-50, -25, 0, 25, 50):
         a = np.radians(angle)
         side, front = reach * np.cos(a), 0.62 * reach * (np.sin(a) + 0.95) + y0 - 22
