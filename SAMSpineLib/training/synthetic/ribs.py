@@ -11,6 +11,7 @@ from SAMSpineLib.training.synthetic.primitives import Array, Points, Strut, elli
 from SAMSpineLib.training.synthetic.settings import SACRUM
 from SAMSpineLib.training.synthetic.spine_curve import Pose
 
+C7, T12, L1, T13 = 7, 19, 20, 28
 # Reach to the side, to the front and fall (mm) of the ribs' arches, T1 to T11
 REACH = (58, 78, 92, 104, 112, 118, 122, 125, 126, 122, 112)
 # How thick the last ribs are against the others.
@@ -18,6 +19,8 @@ CALIBRE = {10: 0.95, 11: 0.8, 12: 0.62, 13: 0.55}
 # The floating ribs fall by this much (mm) for each mm that they go outwards beyond the tubercle.
 STEEP = {11: 0.45, 12: 0.75, 13: 0.5}
 FREE_RIB = 110.0
+# The last ribs meet their vertebra this much (mm) lower than the others do, at the root of the arch.
+LOW = {11: 5.0, 12: 9.0, 13: 9.0}
 
 
 def rib_path(v: LevelShape, number: int, length: float) -> list[tuple[float, float, float]]:
@@ -25,7 +28,7 @@ def rib_path(v: LevelShape, number: int, length: float) -> list[tuple[float, flo
 
     The twelfth rib has no arch: it goes outwards and down, and ends in the flank, `FREE_RIB` mm beyond its angle.
     """
-    top, y0, half = v.height / 2, v.back, v.width / 2
+    top, y0, half = v.height / 2 - LOW.get(number, 0.0), v.back, v.width / 2
     tip = max(v.span / 2, half + 14)
     head_z = top + 1.0 if 2 <= number <= 10 else top - 5.0
     path = [
@@ -56,8 +59,8 @@ def add_ribs(rng: np.random.Generator, canvas: Canvas, subject: Subject, number:
     calibre = 1.0 if usual else float(own.uniform(0.75, 1.1))
     lumbar = (not usual) and rng.random() < 0.04
     for v, pose in zip(subject.levels, subject.poses, strict=True):
-        order = 13 if v.label == 28 or (lumbar and v.label == 20) else v.label - 7
-        if not (8 <= v.label <= 19 or order == 13):
+        order = _order(v.label, lumbar=lumbar)
+        if order is None:
             continue
         path = rib_path(v, order, length * (floating if order >= 12 else 1.0))
         thick = calibre * CALIBRE.get(order, 1.0)
@@ -66,6 +69,13 @@ def add_ribs(rng: np.random.Generator, canvas: Canvas, subject: Subject, number:
             for n, (a, b) in enumerate(zip(turned[:-1], turned[1:], strict=True)):
                 tall = (5.0, 4.0)[n == 1] if n < 2 else 6.0
                 _add_piece(canvas, number, pose, (a, b), (thick * tall, thick * (6.0 if n else 4.2)), 3.4 * thick)
+
+
+def _order(label: int, *, lumbar: bool) -> int | None:
+    """Return which rib a vertebra bears, 1 to 13; None for those without. `lumbar`: this person's L1 bears one."""
+    if label == T13 or (lumbar and label == L1):
+        return 13
+    return label - C7 if C7 < label <= T12 else None
 
 
 def _add_piece(

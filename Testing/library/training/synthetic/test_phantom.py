@@ -159,6 +159,23 @@ def test_a_random_phantom_keeps_its_size_and_its_labels_in_bounds(seed: int) -> 
     assert np.isfinite(phantom.image.array).all()
 
 
+def _bearers(seed: int) -> set[int]:
+    """Return the vertebrae from T10 to L3 that a rib of a person touches or nearly touches."""
+    phantom = make_phantom(
+        seed, PhantomSettings(spacing=(2.0, 2.0, 2.0), levels=(17, 22), fov=(150.0, 150.0), oblique=0.0, metal=0.0)
+    )
+    ribs = phantom.extras.array == 1
+    labels = phantom.labels.array
+    return {v for v in (17, 18, 19, 28, 20, 21, 22) if (ndimage.binary_dilation(labels == v, iterations=3) & ribs).any()}
+
+
+def test_the_last_rib_is_that_of_t12_and_few_people_have_one_more() -> None:
+    bearers = [_bearers(seed) for seed in range(100, 108)]
+    assert all({18, 19} <= one or 19 not in one for one in bearers)
+    assert sum(19 in one for one in bearers) >= 6
+    assert sum(bool(one & {20, 21, 22}) for one in bearers) <= 1
+
+
 def test_thoracic_vertebrae_have_ribs_beside_them_that_are_not_labelled_as_vertebrae() -> None:
     phantom = make_phantom(
         4, PhantomSettings(spacing=(2.0, 2.0, 2.0), levels=(12, 15), fov=(150.0, 140.0), clean=True, oblique=0.0)
