@@ -1,0 +1,149 @@
+"""SAMSpine: segmentation of the spine by itself or from clicks. The module's text, and the shell of its panel."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import slicer
+from SAMSpineSlicer.Keys import keysAsHtml
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class SAMSpine(ScriptedLoadableModule):
+    """What Slicer shows of the module before its panel is opened."""
+
+    def __init__(self, parent: Any) -> None:
+        """Describe the module; what needs other modules waits until all of them are there."""
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("SAM Spine")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = ["Segmentations", "Terminologies", "Volumes"]
+        parent.contributors = ["The SAMSpine developers"]
+        parent.helpText = _(
+            "Segments and names the vertebrae of a CT: all of them at once, from clicks, or both. Whatever was found "
+            "by itself is corrected with the same clicks, and undone with the same undo.<p>Keys, while this module is "
+            "open and the mouse is in a slice view:"
+        )
+        parent.helpText += keysAsHtml() + self.getDefaultModuleDocumentationLink()
+        parent.acknowledgementText = _(
+            "The network is our own implementation of CT-SAM3D (Guo et al. 2024, arXiv:2403.15063). Not a medical "
+            "device: for research only."
+        )
+        _addLibraryToPath()
+        slicer.app.connect("startupCompleted()", self.onStartupCompleted)
+
+    def onStartupCompleted(self) -> None:
+        """Register what other modules offer: sample data, and the names of vertebrae."""
+        registerSampleData()
+        if hasattr(slicer.modules, "terminologies"):
+            slicer.modules.terminologies.logic().LoadTerminologyFromFile(self.resourcePath("SAMSpine.term.json"))
+
+
+def _addLibraryToPath() -> None:
+    """Find the library in a checkout: Slicer puts this folder on the path, the library lies beside it.
+
+    An installed extension has both in one folder.
+    """
+    if importlib.util.find_spec("SAMSpineLib") is None:
+        sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+
+def registerSampleData() -> None:
+    """Offer a CT to try the module on: Slicer's own chest CT, seen from T4 to L2."""
+    if not hasattr(slicer.modules, "sampledata"):
+        return
+    import SampleData
+
+    digest = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="SAMSpine",
+        sampleName="SAMSpineChestCT",
+        uris=f"{slicer.util.TESTING_DATA_URL}SHA256/{digest}",
+        fileNames="SAMSpineChestCT.nrrd",
+        checksums=f"SHA256:{digest}",
+        nodeNames="SAMSpineChestCT",
+        thumbnailFileName=str(Path(__file__).resolve().parent / "Resources" / "Icons" / "SAMSpine.png"),
+    )
+
+
+class SAMSpineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The shell of the panel: Slicer's lifecycle. What the panel does is in SAMSpineSlicer.Panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        """Start empty; Slicer calls `setup` when the panel is shown for the first time."""
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.ui: Any = None
+        self.panel: Any = None
+
+    def setup(self) -> None:
+        """Load the .ui file and hand its widgets over."""
+        from SAMSpineSlicer.Panel import Panel
+
+        ScriptedLoadableModuleWidget.setup(self)
+        root = slicer.util.loadUI(self.resourcePath("UI/SAMSpine.ui"))
+        self.layout.addWidget(root)
+        self.ui = slicer.util.childWidgetVariables(root)
+        self.panel = Panel(self.ui)
+        root.setMRMLScene(slicer.mrmlScene)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self._showParameterNode)
+        self.addObserver(scene, scene.EndImportEvent, self._showParameterNode)
+        self._showParameterNode()
+
+    def enter(self) -> None:
+        """Come into view."""
+        self._showParameterNode()
+        self.panel.enter()
+
+    def exit(self) -> None:
+        """Go out of view."""
+        self.panel.exit()
+
+    def cleanup(self) -> None:
+        """Leave nothing behind; Slicer calls this on its way out and before a reload."""
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.setParameterNode(None)
+            self.panel.cleanup()
+            self.panel = None
+
+    def onReload(self) -> None:
+        """Load the packages anew as well, not only this file."""
+        for name in list(sys.modules):
+            if name.partition(".")[0] in {"SAMSpineSlicer", "SAMSpineLib"}:
+                del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def _onSceneStartClose(self, *_event: Any) -> None:
+        self.panel.setParameterNode(None)
+
+    def _showParameterNode(self, *_event: Any) -> None:
+        """Show the state that is in the scene, a fresh one if there is none."""
+        from SAMSpineSlicer.ParameterNode import ParameterNode
+
+        self.panel.setParameterNode(ParameterNode(SAMSpineLogic().getParameterNode()))
+
+
+class SAMSpineLogic(ScriptedLoadableModuleLogic):
+    """Finds the parameter node; every decision is in SAMSpineLib, to be called without this module."""
+
+
+class SAMSpineTest(ScriptedLoadableModuleTest):
+    """The self-test of Slicer: the panel opens, and a saved state is read back."""
+
+    def test_panelOpens(self) -> None:
+        """Open the panel of an empty scene."""
+        slicer.mrmlScene.Clear()
+        widget = slicer.modules.samspine.widgetRepresentation().self()
+        self.assertIsNotNone(widget.panel)

@@ -1,0 +1,35 @@
+"""The keys of the panel, said once: shortcuts, tooltips and help text are made from this table.
+
+None is a key of the Segment Editor (digits, q w z y i, Esc, space) or of the slice views (r t v g b f, arrows,
+brackets). Undo and redo are the Segment Editor's too, which is closed while this panel is open.
+"""
+
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    """A key: the button of the .ui file it stands for, the sequence as Qt writes it, what it does."""
+
+    button: str
+    sequence: str
+    description: str
+
+
+KEYS = (
+    Key("positivePointButton", "P", "point inside the vertebra"),
+    Key("negativePointButton", "N", "point outside of it"),
+    Key("boxButton", "X", "box around it"),
+    Key("scribbleButton", "D", "scribble inside it"),
+    Key("lassoButton", "L", "lasso around it"),
+    Key("undoButton", "Ctrl+Z", "undo"),
+    Key("redoButton", "Ctrl+Y", "redo"),
+    Key("nextVertebraButton", ".", "next vertebra, towards the feet"),
+    Key("previousVertebraButton", ",", "previous vertebra, towards the head"),
+    Key("clearPromptsButton", "Shift+C", "clear the selected segment and its prompts"),
+)
+
+
+def keysAsHtml() -> str:
+    """Return the table of keys for the module's help."""
+    rows = "".join(f"<tr><td><b>{key.sequence}</b>&nbsp;</td><td>{key.description}</td></tr>" for key in KEYS)
+    return f"<table>{rows}</table>"

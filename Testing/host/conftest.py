@@ -1,0 +1,44 @@
+"""The fixture `host`: the panel in an application that is none, driven by mouse, keys and clock."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent
+MODULE = FOLDER.parents[1] / "SAMSpine" / "SAMSpine.py"
+
+
+@pytest.fixture
+def make_host() -> Iterator[Any]:
+    """Give a function that starts hosts, and close what it started. An error in a slot or observer fails the test."""
+    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+    pytest.importorskip("slicer")
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if str(FOLDER) not in sys.path:
+        sys.path.insert(0, str(FOLDER))
+    from slicerhost.host import Host
+
+    hosts: list[Host] = []
+
+    def make(module: Path = MODULE, *, main_window: bool = True) -> Host:
+        hosts.append(Host(module, main_window=main_window))
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        host.close()
+    assert [error for host in hosts for error in host.errors] == []
+
+
+@pytest.fixture
+def host(make_host: Any) -> Any:
+    """Give a host with the panel open and three slice views."""
+    host = make_host()
+    host.open()
+    return host
