@@ -17,6 +17,7 @@ qt = pythonqt.install()
 
 import slicer  # noqa: E402
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets  # noqa: E402
+from vtkmodules.vtkCommonCore import vtkCollection  # noqa: E402
 
 from slicerhost import application, node_combo_box, parameter_node, scripted_module, ui_loader, widgets  # noqa: E402
 
@@ -80,6 +81,8 @@ class Host:
         slicer.modules.markups = types.SimpleNamespace(logic=lambda: markups)
         terminologies = slicer.vtkSlicerTerminologiesModuleLogic()
         slicer.modules.terminologies = types.SimpleNamespace(logic=lambda: terminologies)
+        logic.SetSliceLogics(vtkCollection())
+        self.scene.AddNode(slicer.vtkMRMLCrosshairNode())
         self.app.begin(logic, main_window=main_window)
         if main_window:
             window = self.app.mainWindow()

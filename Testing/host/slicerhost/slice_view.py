@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
+from vtkmodules.vtkInteractionStyle import vtkInteractorStyleUser
 from vtkmodules.vtkRenderingCore import vtkRenderer
 from vtkmodules.vtkRenderingOpenGL2 import vtkGenericOpenGLRenderWindow
 from vtkmodules.vtkRenderingUI import vtkGenericRenderWindowInteractor
@@ -94,11 +95,27 @@ class SliceView(QtWidgets.QWidget):
         self._interactor = vtkGenericRenderWindowInteractor()
         self._interactor.SetRenderWindow(self._window)
         self._interactor.SetSize(SIZE, SIZE)
-        self._interactor.SetInteractorStyle(None)
+        self._interactor.SetInteractorStyle(vtkInteractorStyleUser())
         self._interactor.EnableRenderOff()
         self._interactor.Initialize()
         self._widget = VTKWidget(self._interactor, self)
         self._widget.setFixedSize(SIZE, SIZE)
+
+    def take_style(self, logic: Any, application_logic: Any) -> None:
+        """Let Slicer's own classes answer what nobody takes: wheel, zoom and pan, crosshair."""
+        self._crosshair = slicer.vtkMRMLCrosshairDisplayableManager()
+        self._crosshair.SetMRMLApplicationLogic(application_logic)
+        self._group = slicer.vtkMRMLDisplayableManagerGroup()
+        self._group.SetRenderer(self._renderer)
+        self._group.AddDisplayableManager(self._crosshair)
+        self._group.SetMRMLDisplayableNode(self._node)
+        self._style = slicer.vtkMRMLSliceViewInteractorStyle()
+        self._style.SetInteractor(self._interactor)
+        self._style.SetSliceLogic(logic)
+        self._style.SetDisplayableManagers(self._group)
+
+    def interactorStyle(self) -> Any:
+        return self._style
 
     def interactor(self) -> Any:
         return self._interactor
@@ -133,6 +150,8 @@ class SliceWidget(QtWidgets.QWidget):
         self.setFixedSize(SIZE, SIZE)
         self._logic.ResizeSliceNode(SIZE, SIZE)
         self._node.SetOrientation(orientation)
+        application_logic.GetSliceLogics().AddItem(self._logic)
+        self._view.take_style(self._logic, application_logic)
 
     def sliceView(self) -> SliceView:
         return self._view
