@@ -208,6 +208,12 @@ def box_of(mask: Mask) -> Box:
     return slice(int(k[0]), int(k[-1]) + 1), slice(int(j[0]), int(j[-1]) + 1), slice(int(i[0]), int(i[-1]) + 1)
 
 
+def extent_of(box: Box) -> Extent:
+    """Return the extent of slices (K, J, I)."""
+    k, j, i = box
+    return (i.start, i.stop - 1, j.start, j.stop - 1, k.start, k.stop - 1)
+
+
 def shifted(extent: Extent, box: Box) -> Extent:
     """Return the extent of a part of a crop that starts at an extent's lower corner."""
     i0, _, j0, _, k0, _ = extent

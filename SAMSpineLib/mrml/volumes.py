@@ -22,6 +22,16 @@ def grid_of_node(node: Any) -> Grid:
         VolumeError: if the node has no voxels.
         GeometryError: if a parent transform is not linear.
     """
+    own = own_grid_of_node(node)
+    return Grid(own.shape, node_to_world(node) @ own.ijk_to_ras)
+
+
+def own_grid_of_node(node: Any) -> Grid:
+    """Return the lattice of a volume node in its own coordinates (RAS mm), whatever its parent transforms are.
+
+    Raises:
+        VolumeError: if the node has no voxels.
+    """
     image = node.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
         msg = f"The volume node '{node.GetName()}' has no voxels: load an image into it first"
@@ -32,11 +42,11 @@ def grid_of_node(node: Any) -> Grid:
     start = np.eye(4)
     start[:3, 3] = (i0, j0, k0)
     i, j, k = image.GetDimensions()
-    return Grid((k, j, i), node_to_world(node) @ matrix_from_vtk(matrix) @ start)
+    return Grid((k, j, i), matrix_from_vtk(matrix) @ start)
 
 
-def volume_from_node(node: Any, *, modality: str = "CT") -> Volume:
-    """Return a scalar volume node as a `Volume` in world coordinates.
+def volume_from_node(node: Any, *, modality: str = "CT", own: bool = False) -> Volume:
+    """Return a scalar volume node as a `Volume` in world coordinates, or in its `own`, without its parent transforms.
 
     The array (K, J, I) is a read-only view of the node's voxels: nothing is copied, and nobody can write into the
     user's image through it. It stays valid as long as it is held, even after the node is removed.
@@ -45,7 +55,7 @@ def volume_from_node(node: Any, *, modality: str = "CT") -> Volume:
         VolumeError: if the node has no voxels, or several components (colour).
         GeometryError: if a parent transform is not linear.
     """
-    grid = grid_of_node(node)
+    grid = own_grid_of_node(node) if own else grid_of_node(node)
     scalars = node.GetImageData().GetPointData().GetScalars()
     if scalars.GetNumberOfComponents() != 1:
         msg = (
