@@ -50,7 +50,7 @@ def test_modifiers_and_the_right_button_arrive(host: Any, a_volume: Any) -> None
     interactor, seen = host.view().sliceView().interactor(), []
     for event in ("LeftButtonPressEvent", "RightButtonPressEvent"):
         interactor.AddObserver(
-            event, lambda caller, name: seen.append((name, caller.GetShiftKey(), caller.GetControlKey()))
+            event, lambda caller, name: seen.append((name, caller.GetShiftKey(), caller.GetControlKey())), FIRST
         )
     host.click("Red", PLACE, modifiers=("Shift",))
     host.click("Red", PLACE, button="Right", modifiers=("Control",))

@@ -41,19 +41,27 @@ class NodeComboBox(QtWidgets.QWidget):
         _stop(self._observed)
         self._scene = scene
         if scene is not None:
-            for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
-                self._observed.append((scene, scene.AddObserver(event, self._changed)))
-            self._observed.append((scene, scene.AddObserver(scene.EndBatchProcessEvent, lambda *_: self._refill())))
+            self._observe(scene.NodeAddedEvent, self._added)
+            self._observe(scene.NodeRemovedEvent, self._removed)
+            self._observe(scene.EndBatchProcessEvent, lambda *_: self._refill())
         self._refill()
 
     def mrmlScene(self) -> Any:
         return self._scene
 
+    def _observe(self, event: int, callback: Any) -> None:
+        self._observed.append((self._scene, self._scene.AddObserver(event, callback)))
+
     @calldata_type(VTK_OBJECT)
-    def _changed(self, _scene: Any, event: str, node: Any) -> None:
-        if node is not None and self._accepts(node):
-            if event == "NodeRemovedEvent" and node is self._node:
-                self.setCurrentNode(None)
+    def _added(self, _scene: Any, _event: str, node: Any) -> None:
+        if self._accepts(node):
+            self._refill()
+
+    @calldata_type(VTK_OBJECT)
+    def _removed(self, _scene: Any, _event: str, node: Any) -> None:
+        if node is self._node:
+            self.setCurrentNode(None)
+        if self._accepts(node):
             self._refill()
 
     def _accepts(self, node: Any) -> bool:

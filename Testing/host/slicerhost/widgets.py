@@ -65,7 +65,8 @@ class CollapsibleButton(QtWidgets.QAbstractButton):
         self.contentsCollapsed.emit(not shown)
 
     def _hide(self, widget: QtWidgets.QWidget) -> None:
-        if not widget.isHidden():
+        on_purpose = widget.testAttribute(QtCore.Qt.WidgetAttribute.WA_WState_ExplicitShowHide) and widget.isHidden()
+        if not on_purpose:
             self._hidden.append(widget)
             widget.setVisible(False)
 
