@@ -159,3 +159,39 @@ def test_qt_reaches_a_server_without_waiting(host: Any) -> None:
     host.wait_until(lambda: answers)
     server.shutdown()
     assert answers == [b"hello"]
+
+
+def test_a_process_ends_and_says_so(host: Any) -> None:
+    import sys
+
+    import qt
+
+    ended: list[int] = []
+    process = qt.QProcess()
+    process.connect("finished(int,QProcess::ExitStatus)", lambda code, _status: ended.append(code))
+    process.start(sys.executable, ["-c", "print('up'); raise SystemExit(3)"])
+    host.wait_until(lambda: ended)
+    assert ended == [3]
+    assert process.readAllStandardOutput().data() == b"up\n"
+
+
+def test_a_timer_ticks(host: Any) -> None:
+    import qt
+
+    ticks: list[int] = []
+    timer = qt.QTimer()
+    timer.singleShot = True
+    timer.connect("timeout()", lambda: ticks.append(1))
+    timer.start(1)
+    host.wait_until(lambda: ticks)
+    assert not timer.active
+
+
+def test_a_view_may_be_turned_obliquely(host: Any, a_volume: Any) -> None:
+    view, seen = host.view("Red"), []
+    view.mrmlSliceNode().SetSliceToRASByNTP(0.3, 0.2, 0.93, 1, 0, 0, 0, 0, 0, 0)
+    interactor = view.sliceView().interactor()
+    interactor.AddObserver("LeftButtonPressEvent", lambda *_: seen.append(ras_under(view)), FIRST)
+    host.click("Red", PLACE)
+    pixel = view.mrmlSliceNode().GetFieldOfView()[0] / 400
+    assert np.abs(np.subtract(seen[0], PLACE)).max() < pixel

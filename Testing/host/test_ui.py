@@ -17,7 +17,7 @@ WIDGETS = {widget.attrib["name"]: widget for widget in ROOT.iter("widget")}
 BOUND = {name for name, widget in WIDGETS.items() if widget.find("property[@name='SlicerParameterName']") is not None}
 # Nobody has to speak to a title, a text beside a field, or the root.
 SILENT = {name for name in WIDGETS if name.endswith(("Section", "SelectorLabel", "EditLabel", "BoxLabel"))}
-SILENT |= {"SAMSpine", "modelLabel", "tokenFileLabel", "modelFolderTitleLabel", "selectedSegmentTitleLabel"}
+SILENT |= {"SAMSpine", "engineTitleLabel", "tokenFileLabel", "modelFolderTitleLabel", "selectedSegmentTitleLabel"}
 
 
 def used_in_code() -> set[str]:

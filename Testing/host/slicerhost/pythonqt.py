@@ -78,7 +78,9 @@ def _change_attributes(cls: type) -> None:
 
     def set_attribute(self: Any, name: str, value: Any) -> None:
         known = inspect.getattr_static(type(self), name, None)
-        if hasattr(known, "__set__"):
+        if isinstance(known, QtCore.Property):
+            _SET_PROPERTY(self, name, value)
+        elif hasattr(known, "__set__"):
             known.__set__(self, value)
         elif known is None and type(self).__module__.startswith("PySide6"):
             msg = f"{type(self).__name__} has no property '{name}'; PythonQt would not create one"
