@@ -41,7 +41,7 @@ $(VENV)/.segment: $(LISTS) | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.test: $(LISTS) | $(BIN)/pip
-	$(INSTALL) '.[sam,dicom,mrml,train,test]'
+	$(INSTALL) '.[sam,dicom,mrml,server,train,test]'
 	@touch $@ $(VENV)/.segment
 
 $(BIN)/pip:

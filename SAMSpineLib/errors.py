@@ -43,3 +43,11 @@ class MissingExtraError(SAMSpineError):
     def __init__(self, package: str, extra: str) -> None:
         """Name the package that was looked for and the extra of `samspine` that installs it."""
         super().__init__(f"This needs the package '{package}', which is not installed: pip install 'samspine[{extra}]'")
+
+
+class EngineError(SAMSpineError):
+    """An engine in another process that cannot be reached, has died, refuses, or has failed inside."""
+
+
+class EngineLostError(EngineError):
+    """A session that its engine does not know (any more): it was started anew, or the session was idle too long."""

@@ -1,0 +1,170 @@
+"""Listening: the socket, TLS, the first line on stdout, and when to end."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import os
+import secrets
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from SAMSpineLib.engine.service.protocol import PROTOCOL
+from SAMSpineLib.errors import EngineError, MissingExtraError
+
+if TYPE_CHECKING:
+    from SAMSpineLib.engine.service.hosting import Hosting
+
+try:
+    import uvicorn
+except ImportError as error:
+    raise MissingExtraError("uvicorn", "server") from error  # noqa: EM101 - a package's name
+
+SHORTEST_TOKEN = 16
+# What a client in an event loop may keep open between two clicks (s).
+KEEP_ALIVE = 3600
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where and how to listen; `certificate` and `key` are PEM files."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    token_file: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class QuietServer(uvicorn.Server):
+    """A server that sleeps until it is asked or told to end, instead of looking ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        """Prepare to serve."""
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Sleep until `stop`."""
+        self._loop = asyncio.get_running_loop()
+        if not self.should_exit:
+            await self._end.wait()
+
+    def stop(self) -> None:
+        """End, from any thread."""
+        self.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._end.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End on a signal."""
+        super().handle_exit(sig, frame)
+        self.stop()
+
+
+def token_of(address: Address) -> str:
+    """Return the token of a file, or a new one.
+
+    Raises:
+        EngineError: if the file is missing or too short, or there is none though others can reach the address.
+    """
+    if address.token_file is None:
+        if not is_loopback(address.host):
+            msg = f"Listening on {address.host} lets others in: give a secret of theirs with --token-file"
+            raise EngineError(msg)
+        return secrets.token_urlsafe(32)
+    try:
+        token = address.token_file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        msg = f"The token file {address.token_file} cannot be read: {error}"
+        raise EngineError(msg) from error
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or any(one.isspace() for one in token):
+        msg = f"The token in {address.token_file} must be one word of at least {SHORTEST_TOKEN} plain characters"
+        raise EngineError(msg)
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bound(address: Address) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        EngineError: if the address cannot be had.
+    """
+    try:
+        family, _, _, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family)
+        if os.name == "posix":
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(where)
+        found.listen(128)
+    except OSError as error:
+        msg = f"Cannot listen on {address.host} port {address.port}: {error.strerror or error}; choose another"
+        raise EngineError(msg) from error
+    return found
+
+
+def build_server(hosting: Hosting, address: Address, token: str) -> QuietServer:
+    """Return the server of an engine.
+
+    Raises:
+        EngineError: if certificate and key cannot be used.
+    """
+    from SAMSpineLib.engine.service.server import build_app
+
+    if (address.certificate is None) != (address.key is None):
+        msg = "TLS needs both a certificate and its key: --tls-cert and --tls-key"
+        raise EngineError(msg)
+    config = uvicorn.Config(
+        build_app(hosting, token=token), log_level="warning", access_log=False, ws="none", http="h11",
+        limit_concurrency=hosting.settings.connections, timeout_keep_alive=KEEP_ALIVE, server_header=False,
+        date_header=False, timeout_graceful_shutdown=5,
+        ssl_certfile=address.certificate, ssl_keyfile=str(address.key) if address.key is not None else None,
+    )  # fmt: skip
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        msg = f"The certificate {address.certificate} and key {address.key} cannot be used: {error}"
+        raise EngineError(msg) from error
+    return QuietServer(config)
+
+
+def handshake(listening: socket.socket, address: Address, token: str) -> str:
+    """Return the line (JSON) that tells a parent process how to reach the engine."""
+    scheme = "https" if address.certificate is not None else "http"
+    port = listening.getsockname()[1]
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    found = {"port": port, "token": token, "pid": os.getpid(), "protocol": PROTOCOL, "url": f"{scheme}://{host}:{port}"}
+    return json.dumps(found)
+
+
+def end_with_stdin(stop: Callable[[], None], *, patience: float = 10.0) -> None:
+    """Call `stop` when stdin is closed, as it is when the parent process ends, however it ends.
+
+    A thread waits in a read: nothing looks at a clock. What has not ended after `patience` seconds is ended hard.
+    """
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        stop()
+        threading.Event().wait(patience)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()

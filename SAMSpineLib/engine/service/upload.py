@@ -1,0 +1,77 @@
+"""An array on its way to the engine: by its hash if it is there already, by shared memory, or in compressed pieces."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from SAMSpineLib.engine.service.call import Dialogue, Request, asked, posted
+from SAMSpineLib.engine.service.packing import DTYPES, bytes_of, compress
+from SAMSpineLib.engine.service.protocol import BYTES_TYPE
+from SAMSpineLib.engine.service.shared import offered
+from SAMSpineLib.errors import EngineError, VolumeError
+
+PIECE = 4 * 2**20
+
+
+class Parcel:
+    """An array (K, J, I) as it is sent: contiguous, in the byte order of all machines of today, with its hash."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        """Hash an array.
+
+        Raises:
+            VolumeError: if its voxels are of a type that cannot be sent.
+        """
+        if array.dtype.name not in DTYPES:
+            msg = f"Voxels of type {array.dtype} cannot be sent; expected one of {', '.join(DTYPES)}"
+            raise VolumeError(msg)
+        self.array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        self.data = bytes_of(self.array)
+        self.digest = digest_of(self.array.dtype.name, self.array.shape, self.data)
+
+    def sent(self, *, shared_memory: bool, share: float = 1.0) -> Dialogue[None]:
+        """Bring the array to the engine, of whatever of it is not there.
+
+        Args:
+            shared_memory: try that first; an engine that cannot see it gets pieces.
+            share: of the whole call (0..1) that this makes up.
+
+        Raises:
+            EngineError: if it does not arrive.
+        """
+        path = f"/arrays/{self.digest}"
+        about = {"shape": list(self.array.shape), "dtype": self.array.dtype.name}
+        state = yield from asked(posted(path, about))
+        if shared_memory and not state["complete"]:
+            with offered(self.data) as name:
+                state = yield from _unless_refused(posted(f"{path}/shared", {"name": name}), state)
+        stuck = 0
+        while not state["complete"]:
+            start = state["received"]
+            piece = compress(self.data[start : start + PIECE])
+            done = share * start / self.data.nbytes
+            request = Request("PUT", f"{path}?offset={start}", piece, BYTES_TYPE, done)
+            state = yield from asked(request)
+            stuck = stuck + 1 if state["received"] <= start and not state["complete"] else 0
+            if stuck > 3:
+                msg = "The engine does not take the volume; try again"
+                raise EngineError(msg)
+
+
+def _unless_refused(request: Request, state: dict[str, Any]) -> Dialogue[dict[str, Any]]:
+    """Return the reply, or the state as it was where the engine cannot do it."""
+    try:
+        return (yield from asked(request))
+    except (VolumeError, EngineError):
+        return state
+
+
+def digest_of(dtype: str, shape: tuple[int, ...], data: memoryview) -> str:
+    """Return the SHA-256 (hexadecimal) of an array's type, shape and bytes."""
+    found = hashlib.sha256(f"{dtype} {tuple(shape)}".encode())
+    found.update(data)
+    return found.hexdigest()

@@ -1,0 +1,176 @@
+"""Our nouns as JSON objects and back: labels, prompts, grids, updates, results, errors. Nothing here computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from SAMSpineLib import errors
+from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
+from SAMSpineLib.engine.service.packing import pack_array, unpack_array
+from SAMSpineLib.errors import EngineError, PromptError, SAMSpineError
+from SAMSpineLib.labels import Label
+from SAMSpineLib.mask_update import MaskUpdate
+from SAMSpineLib.prompts import Box, Lasso, MaskPrompt, Point, Prompt, Ras, Scribble
+from SAMSpineLib.volume import Grid, slices_of
+
+Message = dict[str, Any]
+LINES: Mapping[str, type[Scribble | Lasso]] = {"scribble": Scribble, "lasso": Lasso}
+# Errors that travel under their own name.
+CLASSES: Mapping[str, type[SAMSpineError]] = {
+    kind.__name__: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, SAMSpineError) and kind is not errors.MissingExtraError
+}
+
+
+def grid_message(grid: Grid) -> Message:
+    """Return a grid as shape (K, J, I) and 4x4 matrix from IJK to RAS (mm)."""
+    return {"shape": list(grid.shape), "ijk_to_ras": grid.ijk_to_ras.tolist()}
+
+
+def read_grid(message: Message) -> Grid:
+    """Return the grid of a message.
+
+    Raises:
+        GeometryError: if it is none.
+    """
+    k, j, i = message["shape"]
+    return Grid((k, j, i), np.asarray(message["ijk_to_ras"], np.float64))
+
+
+def label_message(label: Label) -> Message:
+    """Return what an engine must know of a label."""
+    return {"value": label.value, "name": label.name, "group": label.group, "whole": label.whole}
+
+
+def read_label(message: Message) -> Label:
+    """Return the label of a message; colour and codes stay with the client."""
+    name = message["name"]
+    return Label(message["value"], name, name, message["group"], (0, 0, 0), whole=message["whole"])
+
+
+def prompt_message(prompt: Prompt) -> Message:
+    """Return a prompt; places are RAS mm."""
+    if isinstance(prompt, Point):
+        return {"kind": "point", "ras": list(prompt.ras), "positive": prompt.positive}
+    if isinstance(prompt, Box):
+        return {"kind": "box", "corner_a": list(prompt.corner_a), "corner_b": list(prompt.corner_b)}
+    if isinstance(prompt, MaskPrompt):
+        return {"kind": "mask", "grid": grid_message(prompt.grid), "mask": pack_array(prompt.mask)}
+    kind = "scribble" if isinstance(prompt, Scribble) else "lasso"
+    return {"kind": kind, "points": [list(one) for one in prompt.points], "positive": prompt.positive}
+
+
+def read_prompt(message: Message, *, most_voxels: int = 2**40) -> Prompt:
+    """Return the prompt of a message.
+
+    Raises:
+        PromptError, VolumeError, GeometryError: if it is malformed.
+    """
+    kind = message["kind"]
+    if kind == "point":
+        return Point(_ras(message["ras"]), message["positive"])
+    if kind == "box":
+        return Box(_ras(message["corner_a"]), _ras(message["corner_b"]))
+    if kind == "mask":
+        mask = unpack_array(message["mask"], most_voxels=most_voxels)
+        if not np.isfinite(mask).all():
+            msg = "A mask prompt must hold finite numbers"
+            raise PromptError(msg)
+        return MaskPrompt(mask, read_grid(message["grid"]))
+    return LINES[kind](tuple(_ras(one) for one in message["points"]), message["positive"])
+
+
+def update_message(update: MaskUpdate, labels: npt.NDArray[np.uint16]) -> Message:
+    """Return an update, with all labels (K, J, I) of its crop where it changed voxels of others."""
+    crop = pack_array(labels[slices_of(update.extent)]) if update.overwritten else None
+    return {
+        "label": update.label,
+        "extent": list(update.extent),
+        "mask": pack_array(update.mask.astype(np.bool_)),
+        "crop": crop,
+        "overwritten": list(update.overwritten),
+        "visited": [grid_message(grid) for grid in update.visited],
+        "message": update.message,
+    }
+
+
+def read_update(message: Message) -> MaskUpdate:
+    """Return the update of a message; `apply_update` writes it."""
+    i0, i1, j0, j1, k0, k1 = message["extent"]
+    mask = unpack_array(message["mask"]).view(np.uint8)
+    visited = tuple(read_grid(one) for one in message["visited"])
+    overwritten = tuple(message["overwritten"])
+    return MaskUpdate(message["label"], mask, (i0, i1, j0, j1, k0, k1), overwritten, visited, message["message"])
+
+
+def apply_update(update: MaskUpdate, message: Message, labels: npt.NDArray[np.uint16]) -> None:
+    """Bring a label map (K, J, I) to the state after an update, voxel by voxel the engine's."""
+    if update.is_empty:
+        return
+    crop = labels[slices_of(update.extent)]
+    if message["crop"] is not None:
+        crop[...] = unpack_array(message["crop"])
+        return
+    crop[crop == update.label] = 0
+    crop[update.mask != 0] = update.label
+
+
+def result_message(result: AutoResult) -> Message:
+    """Return all of an autonomous result but its voxels, which travel as updates."""
+    levels = [
+        {"value": one.value, "centre": list(one.centre), "confidence": one.confidence, "quality": one.quality,
+         "voxels": one.voxels, "flags": list(one.flags)}
+        for one in result.levels
+    ]  # fmt: skip
+    return {
+        "levels": levels,
+        "ambiguous": result.ambiguous,
+        "alternatives": [list(chain) for chain in result.alternatives],
+        "message": result.message,
+        "seconds": dict(result.seconds),
+    }
+
+
+def read_result(message: Message, grid: Grid, labels: npt.NDArray[np.uint16]) -> AutoResult:
+    """Return the autonomous result of a message, with the label map (K, J, I) that updates have led to."""
+    return AutoResult(
+        grid=grid,
+        labels=labels,
+        levels=tuple(_levels(message["levels"])),
+        ambiguous=message["ambiguous"],
+        alternatives=tuple(tuple(chain) for chain in message["alternatives"]),
+        message=message["message"],
+        seconds=message["seconds"],
+    )
+
+
+def error_message(error: SAMSpineError) -> Message:
+    """Return an error under its class's name; one that the other side cannot know goes as its base."""
+    known = [kind.__name__ for kind in type(error).__mro__ if CLASSES.get(kind.__name__) is kind]
+    return {"error": {"type": known[0], "message": str(error)}}
+
+
+def read_error(message: object, status: int) -> SAMSpineError:
+    """Return the error of a refusal, whoever wrote it."""
+    found = message.get("error") if isinstance(message, dict) else None
+    if not isinstance(found, dict):
+        return EngineError(f"The engine's answer cannot be read (HTTP status {status}); is it a SAMSpine engine?")
+    return CLASSES.get(str(found.get("type")), EngineError)(str(found.get("message")))
+
+
+def _levels(messages: list[Message]) -> Iterator[LevelResult]:
+    for one in messages:
+        flags = tuple(one["flags"])
+        yield LevelResult(
+            one["value"], _ras(one["centre"]), one["confidence"], one["quality"], one["voxels"], flags
+        )  # fmt: skip
+
+
+def _ras(values: list[float]) -> Ras:
+    r, a, s = values
+    return (r, a, s)
