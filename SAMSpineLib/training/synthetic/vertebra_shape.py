@@ -68,7 +68,7 @@ def lumbar_struts(v: LevelShape) -> list[Strut]:
     px, pz = v.canal_width / 2 + pw * 0.85, h - ph - 1.0
     lx = v.canal_width / 2 - 1.0
     arch, sink = y0 - g - 2.0, -0.42 * h
-    tip = (0.0, arch - v.spinous, sink - 2 - v.spinous * float(np.tan(np.radians(v.slope))))
+    tip = (0.0, arch - v.spinous, sink - 2 - v.spinous * float(np.tan(np.radians(v.slope))) + v.lift)
     (out, low), f = v.slip, v.facet
     return [
         Strut((px, y0 + 7, pz), (px, y0 - 8, pz - 0.5), (1, 0, 0), (ph, ph), (pw, pw * 0.95), 4),
@@ -81,7 +81,7 @@ def lumbar_struts(v: LevelShape) -> list[Strut]:
             (3.6 * t, 3.9 * t),
             3,
         ),
-        Strut((0, arch, sink - 1), tip, (1, 0, 0), (0.68 * h, 0.92 * h), (3.4 * t, 4.4 * t), 4),
+        Strut((0, arch, sink - 1 + 0.5 * v.lift), tip, (1, 0, 0), (0.68 * h, 0.92 * h), (3.4 * t, 4.4 * t), 4),
         Strut((px, y0 - 8, pz - 1), (v.span / 2 - 3, y0 - 15, pz + 0.5), (0, 1, 0), (6.5, 4.3), (4.3 * t, 2.6 * t), 4),
         Strut(
             (px + 1, y0 - 10, pz),
@@ -117,7 +117,7 @@ def thoracic_struts(v: LevelShape) -> list[Strut]:
     px, pz = v.canal_width / 2 + pw * 0.9, h - ph * 0.9
     arch = y0 - g - 1.2
     slope = np.radians(v.slope)
-    tip = (0.0, arch - 2 - v.spinous * np.cos(slope), -5 - v.spinous * np.sin(slope))
+    tip = (0.0, arch - 2 - v.spinous * np.cos(slope), -5 - v.spinous * np.sin(slope) + v.lift)
     late = {17: 0.3, 18: 0.6, 19: 1.0, 28: 1.0}.get(v.label, 0.0)
     inferior = (0.7 * late, 1.0, 0.0)
     out, low = v.slip
@@ -134,7 +134,14 @@ def thoracic_struts(v: LevelShape) -> list[Strut]:
             (2.7 * t, 3.0 * t),
             2.5,
         ),
-        Strut((0, arch - 0.5, -0.5 * h), tip, (1, 0, 0), (0.62 * h, 0.42 * h + late * 3), (2.9 * t, 2.7 * t + late), 4),
+        Strut(
+            (0, arch - 0.5, -0.5 * h + 0.4 * v.lift),
+            tip,
+            (1, 0, 0),
+            (0.62 * h, 0.42 * h + late * 3),
+            (2.9 * t, 2.7 * t + late),
+            4,
+        ),
         Strut(
             (lx + 2, y0 - 11, 0.1 * h),
             (reach, y0 - 17 - 4 * (1 - late), 0.35 * h),
