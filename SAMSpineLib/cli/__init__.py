@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from SAMSpineLib.cli import atlas, auto, evaluate, info, models, phantom, segment, simulate, train
+from SAMSpineLib.cli import atlas, auto, evaluate, info, models, phantom, segment, serve, simulate, train
 from SAMSpineLib.cli.console import DONE, INTERRUPTED, report_error
 
 EXAMPLES = """\b
@@ -31,6 +31,7 @@ app = typer.Typer(name="samspine", add_completion=False, rich_markup_mode=None)
 VERBS = {
     "segment": segment,
     "auto": auto,
+    "serve": serve,
     "simulate": simulate,
     "evaluate": evaluate,
     "info": info,

@@ -5,6 +5,7 @@ Each question to a network is tried again by itself, so that nothing of a sessio
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.survey import Localises, Share
-from SAMSpineLib.errors import EngineError
+from SAMSpineLib.errors import EngineError, SAMSpineError
 from SAMSpineLib.models.localiser.localisation import Localisation
 from SAMSpineLib.models.protocols import Answer, Encoded, Probability, Promptable
 from SAMSpineLib.prompts import Prompt, Ras
@@ -75,6 +76,19 @@ class Networks:
     def ready(self) -> bool:
         """Tell whether the network that answers prompts is in memory."""
         return self._promptable is not None
+
+    def load(self) -> None:
+        """Bring the network that answers prompts into memory.
+
+        Raises:
+            ModelError: if it cannot be built.
+        """
+        _ = self.promptable
+
+    def preload(self) -> None:
+        """Do the same ahead of the first step, which will raise what goes wrong."""
+        with contextlib.suppress(SAMSpineError):
+            self.load()
 
     def leave_gpu(self) -> bool:
         """Go on with the CPU; False if that is where the networks are."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,13 @@ def serve_command(
     return [*command, *options]
 
 
+def serve_environment() -> dict[str, str]:
+    """Return what to add to the environment, so that the child finds this very library."""
+    library = str(Path(__file__).resolve().parents[3])
+    paths = [library, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
 def read_handshake(line: bytes | str) -> Handshake:
     """Return what the first line of an engine says.
 
@@ -83,7 +91,11 @@ class EngineProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         try:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env={**os.environ, **serve_environment()},
             )
         except OSError as error:
             msg = f"The engine cannot be started: {self._command[0]}: {error.strerror}"

@@ -47,9 +47,10 @@ class Address:
 class QuietServer(uvicorn.Server):
     """A server that sleeps until it is asked or told to end, instead of looking ten times a second."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        """Prepare to serve."""
+    def __init__(self, config: uvicorn.Config, before_end: Callable[[], None]) -> None:
+        """Prepare to serve; `before_end` ends what is under way, so that nobody waits for it."""
         super().__init__(config)
+        self._before_end = before_end
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end = asyncio.Event()
 
@@ -58,6 +59,11 @@ class QuietServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if not self.should_exit:
             await self._end.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what is under way, then hang up."""
+        self._before_end()
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """End, from any thread."""
@@ -126,8 +132,11 @@ def build_server(hosting: Hosting, address: Address, token: str) -> QuietServer:
     Raises:
         EngineError: if certificate and key cannot be used.
     """
-    from SAMSpineLib.engine.service.server import build_app
-
+    try:
+        from SAMSpineLib.engine.service.server import build_app
+    except ModuleNotFoundError as error:
+        package = error.name or "fastapi"
+        raise MissingExtraError(package, "server") from error
     if (address.certificate is None) != (address.key is None):
         msg = "TLS needs both a certificate and its key: --tls-cert and --tls-key"
         raise EngineError(msg)
@@ -142,7 +151,7 @@ def build_server(hosting: Hosting, address: Address, token: str) -> QuietServer:
     except (OSError, ssl.SSLError) as error:
         msg = f"The certificate {address.certificate} and key {address.key} cannot be used: {error}"
         raise EngineError(msg) from error
-    return QuietServer(config)
+    return QuietServer(config, hosting.close_all)
 
 
 def handshake(listening: socket.socket, address: Address, token: str) -> str:

@@ -6,8 +6,6 @@ The event loop computes nothing: sessions work in threads of their own, and voxe
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -47,14 +45,8 @@ LINES = {200: {"content": {LINES_TYPE: {"schema": {"type": "string"}}}, "descrip
 
 def build_app(hosting: Hosting, *, token: str) -> FastAPI:
     """Return the service of an engine; every route but /health needs the token."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        hosting.close_all()
-
     app = FastAPI(
-        title="SAMSpine engine", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None,
+        title="SAMSpine engine", version=_version(), docs_url=None, redoc_url=None,
         responses=REFUSALS, redirect_slashes=False,
     )  # fmt: skip
     app.add_middleware(Guard, token=token, settings=hosting.settings)
