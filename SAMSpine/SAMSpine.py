@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 from SAMSpineSlicer.Keys import keysAsHtml
+from SAMSpineSlicer.SampleCT import registerSampleData
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -43,7 +44,8 @@ class SAMSpine(ScriptedLoadableModule):
 
     def onStartupCompleted(self) -> None:
         """Register what other modules offer: sample data, and the names of vertebrae."""
-        registerSampleData()
+        if hasattr(slicer.modules, "sampledata"):
+            registerSampleData(self.resourcePath("Icons/SAMSpine.png"))
         if hasattr(slicer.modules, "terminologies"):
             slicer.modules.terminologies.logic().LoadTerminologyFromFile(self.resourcePath("SAMSpine.term.json"))
 
@@ -55,24 +57,6 @@ def _addLibraryToPath() -> None:
     """
     if importlib.util.find_spec("SAMSpineLib") is None:
         sys.path.append(str(Path(__file__).resolve().parents[1]))
-
-
-def registerSampleData() -> None:
-    """Offer a CT to try the module on: Slicer's own chest CT, seen from T4 to L2."""
-    if not hasattr(slicer.modules, "sampledata"):
-        return
-    import SampleData
-
-    digest = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="SAMSpine",
-        sampleName="SAMSpineChestCT",
-        uris=f"{slicer.util.TESTING_DATA_URL}SHA256/{digest}",
-        fileNames="SAMSpineChestCT.nrrd",
-        checksums=f"SHA256:{digest}",
-        nodeNames="SAMSpineChestCT",
-        thumbnailFileName=str(Path(__file__).resolve().parent / "Resources" / "Icons" / "SAMSpine.png"),
-    )
 
 
 class SAMSpineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -90,15 +74,14 @@ class SAMSpineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from SAMSpineSlicer.Panel import Panel
 
         ScriptedLoadableModuleWidget.setup(self)
-        root = slicer.util.loadUI(self.resourcePath("UI/SAMSpine.ui"))
+        root, scene = slicer.util.loadUI(self.resourcePath("UI/SAMSpine.ui")), slicer.mrmlScene
         self.layout.addWidget(root)
         self.ui = slicer.util.childWidgetVariables(root)
         self.panel = Panel(self.ui)
-        root.setMRMLScene(slicer.mrmlScene)
-        scene = slicer.mrmlScene
+        root.setMRMLScene(scene)
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
-        self.addObserver(scene, scene.EndCloseEvent, self._showParameterNode)
-        self.addObserver(scene, scene.EndImportEvent, self._showParameterNode)
+        self.addObserver(scene, scene.EndCloseEvent, self._onSceneReady)
+        self.addObserver(scene, scene.EndImportEvent, self._onSceneReady)
         self._showParameterNode()
 
     def enter(self) -> None:
@@ -120,19 +103,25 @@ class SAMSpineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReload(self) -> None:
         """Load the packages anew as well, not only this file."""
-        for name in list(sys.modules):
-            if name.partition(".")[0] in {"SAMSpineSlicer", "SAMSpineLib"}:
-                del sys.modules[name]
+        for name in [one for one in sys.modules if one.partition(".")[0] in {"SAMSpineSlicer", "SAMSpineLib"}]:
+            del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
     def _onSceneStartClose(self, *_event: Any) -> None:
         self.panel.setParameterNode(None)
 
-    def _showParameterNode(self, *_event: Any) -> None:
+    def _onSceneReady(self, *_event: Any) -> None:
+        self.panel.setParameterNode(None)  # what it knew of the scene may be gone
+        if self.parent.isEntered:
+            self._showParameterNode()
+
+    def _showParameterNode(self) -> None:
         """Show the state that is in the scene, a fresh one if there is none."""
         from SAMSpineSlicer.ParameterNode import ParameterNode
 
-        self.panel.setParameterNode(ParameterNode(SAMSpineLogic().getParameterNode()))
+        node = SAMSpineLogic().getParameterNode()
+        if self.panel.parameterNode is None or self.panel.parameterNode.parameterNode is not node:
+            self.panel.setParameterNode(ParameterNode(node))
 
 
 class SAMSpineLogic(ScriptedLoadableModuleLogic):
@@ -145,5 +134,4 @@ class SAMSpineTest(ScriptedLoadableModuleTest):
     def test_panelOpens(self) -> None:
         """Open the panel of an empty scene."""
         slicer.mrmlScene.Clear()
-        widget = slicer.modules.samspine.widgetRepresentation().self()
-        self.assertIsNotNone(widget.panel)
+        self.assertIsNotNone(slicer.modules.samspine.widgetRepresentation().self().panel)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 
 def test_the_module_says_what_it_is(make_host: Any) -> None:
@@ -67,6 +71,45 @@ def test_a_reload_takes_the_packages_anew(host: Any) -> None:
         assert host.scene is state
     finally:
         sys.modules.update(library)  # other tests hold classes of theirs
+
+
+def test_a_scene_closed_elsewhere_gets_no_node_of_ours(host: Any) -> None:
+    host.leave()
+    host.scene.Clear(True)
+    assert host.widget.panel.parameterNode is None
+    assert host.scene.GetFirstNodeByClass("vtkMRMLScriptedModuleNode") is None
+    host.open()
+    assert host.widget.panel.parameterNode.cacheSizeMB == 512
+
+
+def test_coming_back_finds_the_same_state(host: Any) -> None:
+    before = host.widget.panel.parameterNode
+    host.leave()
+    host.open()
+    assert host.widget.panel.parameterNode is before
+
+
+def test_the_library_is_found_beside_the_module(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, root = sys.modules["SAMSpine"], str(Path(host.path).parents[1])
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != root])
+    module._addLibraryToPath()
+    assert root not in sys.path
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    module._addLibraryToPath()
+    assert sys.path[-1] == root
+
+
+def test_sample_data_is_offered_with_its_checksum(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import slicer
+
+    offered: list[dict[str, Any]] = []
+    logic = SimpleNamespace(registerCustomSampleDataSource=lambda **source: offered.append(source))
+    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(SampleDataLogic=logic))
+    slicer.modules.sampledata = object()
+    slicer.app.startupCompleted.emit()
+    assert [source["category"] for source in offered] == ["SAMSpine"]
+    assert offered[0]["checksums"].removeprefix("SHA256:") == offered[0]["uris"].rpartition("/")[2]
+    assert Path(offered[0]["thumbnailFileName"]).is_file()
 
 
 def test_nothing_holds_a_closed_panel(make_host: Any) -> None:
