@@ -195,3 +195,12 @@ def test_a_view_may_be_turned_obliquely(host: Any, a_volume: Any) -> None:
     host.click("Red", PLACE)
     pixel = view.mrmlSliceNode().GetFieldOfView()[0] / 400
     assert np.abs(np.subtract(seen[0], PLACE)).max() < pixel
+
+
+def test_waiting_costs_no_processor(host: Any) -> None:
+    import time
+
+    before = time.process_time()
+    with pytest.raises(TimeoutError):
+        host.wait_until(lambda: False, seconds=0.5)
+    assert time.process_time() - before < 0.25

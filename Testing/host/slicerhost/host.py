@@ -220,6 +220,12 @@ class Host:
         """Let Qt handle what is waiting."""
         self.app.processEvents()
 
+    def run_for(self, seconds: float) -> None:
+        """Run the event loop for a while; asleep when nothing happens."""
+        loop = QtCore.QEventLoop()
+        QtCore.QTimer.singleShot(round(1000 * seconds), loop.quit)
+        loop.exec()
+
     def wait_until(self, predicate: Callable[[], Any], seconds: float = 10.0) -> Any:
         """Run the event loop until a predicate is true, and return what it returned.
 
@@ -231,7 +237,7 @@ class Host:
             if time.monotonic() > end:
                 msg = f"Still not true after {seconds} s: {predicate}"
                 raise TimeoutError(msg)
-            self.app.processEvents(QtCore.QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 20)
+            self.run_for(0.005)
         return result
 
     def status(self) -> str:

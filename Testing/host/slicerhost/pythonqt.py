@@ -74,7 +74,15 @@ def _change_attributes(cls: type) -> None:
     get = cls.__getattribute__
 
     def get_attribute(self: Any, name: str) -> Any:
-        return functools.partial(_BY_SIGNATURE[name], self) if name in _BY_SIGNATURE else get(self, name)
+        if name not in _BY_SIGNATURE:
+            return get(self, name)
+
+        def by_signature(*arguments: Any) -> bool:
+            if len(arguments) == 2 and isinstance(arguments[0], str):
+                return _BY_SIGNATURE[name](self, *arguments)
+            return bool(get(self, name)(*arguments))  # as PySide6 itself calls it, for QTimer.singleShot
+
+        return by_signature
 
     def set_attribute(self: Any, name: str, value: Any) -> None:
         known = inspect.getattr_static(type(self), name, None)
