@@ -40,6 +40,7 @@ def test_the_selectors_follow_the_scene(host: Any) -> None:
     assert host.ui.volumeSelector.currentNode() is None
     node = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "ct")
     host.scene.AddNewNodeByClass("vtkMRMLModelNode", "a model")
+    host.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
     assert host.ui.volumeSelector.nodes() == [node]
     host.ui.volumeSelector.setCurrentNode(node)
     host.scene.RemoveNode(node)

@@ -66,7 +66,9 @@ class NodeComboBox(QtWidgets.QWidget):
 
     def _accepts(self, node: Any) -> bool:
         kinds = self.property("nodeTypes") or []
-        return any(node.IsA(kind) for kind in kinds) and not node.GetHideFromEditors()
+        heirs = self.property("showChildNodeTypes") is not False
+        fits = any(node.IsA(kind) if heirs else node.GetClassName() == kind for kind in kinds)
+        return fits and not node.GetHideFromEditors()
 
     def nodes(self) -> list[Any]:
         """List what is offered, in the order of the scene."""
