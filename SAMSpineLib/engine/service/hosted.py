@@ -106,7 +106,7 @@ class HostedSession:
         done = self._submit(lambda: self._job(message, feed, tell_begun))
         work = asyncio.ensure_future(asyncio.wrap_future(done))
         await asyncio.wait({work, begun}, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
+        if not begun.done():
             work.result()
         work.add_done_callback(lambda ended: _end_of_failed(ended, feed))
         return feed
