@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import qt
+
 from SAMSpineLib.engine.service.child import Handshake, read_handshake
 from SAMSpineLib.errors import EngineError, SAMSpineError
 

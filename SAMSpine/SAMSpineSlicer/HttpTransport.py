@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+
 from SAMSpineLib.engine.service.call import Request
 
 Finished = Callable[["int | None", bytes], None]

@@ -6,7 +6,7 @@ from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
 METHODS = ["centres", "atlas"]
-DEVICES = ["auto", "cpu", "cuda", "mps"]
+DEVICES = ["auto", "cpu", "cuda"]
 PRECISIONS = ["auto", "float32", "float16", "bfloat16"]
 # What the left button does in a slice view; "none" leaves it to Slicer.
 MODES = ["none", "positivePoint", "negativePoint", "box", "scribble", "lasso"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import qt
 import slicer
+
 from SAMSpineSlicer.Keys import KEYS
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
+
 from SAMSpineLib.mrml.desk import Marker
 from SAMSpineSlicer.SliceMarkers import SliceMarkers
 

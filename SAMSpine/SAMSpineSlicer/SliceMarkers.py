@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import vtk
+
 from SAMSpineLib.mrml.desk import Marker
 from SAMSpineLib.mrml.slice_plane import SlicePlane
 
@@ -26,7 +27,7 @@ class SliceMarkers:
         self._actor.GetProperty().SetLineWidth(2)
         self._markers: Sequence[Marker] = ()
         self._stroke: list[tuple[float, float]] = []
-        self._renderer().AddActor2D(self._actor)
+        self._renderer().AddViewProp(self._actor)
 
     @property
     def plane(self) -> SlicePlane:
@@ -65,7 +66,7 @@ class SliceMarkers:
 
     def remove(self) -> None:
         """Leave the view as it was."""
-        self._renderer().RemoveActor2D(self._actor)
+        self._renderer().RemoveViewProp(self._actor)
         self._view.scheduleRender()
 
     def _fill(self, lines: list[Any], polygons: list[Any]) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -49,7 +49,9 @@ def command(
     library: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Atlases of your own, beside the bundled ones.")
     ] = None,
-    device: options.Device = "cpu",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it computes; auto: a GPU if there is one.")
+    ] = "cpu",
     cache_mib: Annotated[int, typer.Option(min=1, help="Memory for encoded patches, of all sessions (MiB).")] = 512,
     sessions: Annotated[int, typer.Option(min=1, help="How many may be open at once.")] = 64,
     memory_mib: Annotated[int, typer.Option(min=1, help="Memory for volumes, of all sessions (MiB).")] = 16384,
@@ -118,10 +120,19 @@ def build_networks(model: str, weights: Path | None, localiser_weights: Path | N
     from SAMSpineLib.models.build import build_localiser, build_promptable
 
     return Networks(
-        lambda where: build_promptable(model, weights=weights, device=where),
-        lambda where: build_localiser(weights=localiser_weights, device=where),
+        lambda where: build_promptable(model, weights=weights, device=_found(where)),
+        lambda where: build_localiser(weights=localiser_weights, device=_found(where)),
         device=device,
     )
+
+
+def _found(device: str) -> str:
+    """Return the device to use; torch is asked only when a network is built, so that listening need not wait for it."""
+    if device != "auto":
+        return device
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _atlases(library: list[Path] | None) -> tuple[Atlas, ...]:

@@ -35,13 +35,13 @@ class SegmentRow:
 
 
 def review_of(bench: Workbench, result: AutoResult) -> list[ReviewRow]:
-    """Return the levels of a result that have a segment, head to foot."""
+    """Return the levels of a result that have a segment: those to look at first, least certain first."""
     rows = []
     for level in result.levels:
         segment_id = bench.segment_with(level.value)
         if segment_id is not None:
             rows.append(ReviewRow(segment_id, level.centre, level.confidence, level.flags))
-    return rows
+    return sorted(rows, key=lambda row: (not row.flags, row.confidence))
 
 
 def segment_rows(bench: Workbench) -> list[SegmentRow]:

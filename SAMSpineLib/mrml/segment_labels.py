@@ -9,6 +9,7 @@ from vtkmodules.vtkCommonCore import reference
 
 from SAMSpineLib.errors import LabelError
 from SAMSpineLib.labels import Label, LabelTable, spine_labels
+from SAMSpineLib.mrml.segments import ensure_segment
 
 Algorithm = Literal["MANUAL", "SEMIAUTOMATIC", "AUTOMATIC"]
 Status = Literal["not started", "in progress", "completed", "flagged"]
@@ -104,6 +105,20 @@ def add_custom_segment(node: Any, name: str, terminology: str = "") -> str:
     return segment_id
 
 
+def add_segment(node: Any, name: str, table: LabelTable | None = None, terminology: str = "") -> str:
+    """Return the segment of a name: of the table's structure where there is one, else a new one of that name.
+
+    Raises:
+        LabelError: if the name is empty.
+    """
+    names = {key.casefold(): label for label in table or spine_labels() for key in (label.title, label.name)}
+    label = names.get(name.strip().casefold())
+    if label is not None:
+        return ensure_segment(node, label)
+    known: str = node.GetSegmentation().GetSegmentIdBySegmentName(name.strip())
+    return known or add_custom_segment(node, name, terminology)
+
+
 def describe(node: Any, segment_id: str, label: Label) -> None:
     """Give a segment the name, colour and terminology of a label; its voxels stay."""
     segment = segment_of(node, segment_id)
@@ -111,6 +126,27 @@ def describe(node: Any, segment_id: str, label: Label) -> None:
     segment.SetColor(*(part / 255 for part in label.colour))
     if label.terminology:
         segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
+
+
+def rename(node: Any, segment_id: str, name: str, table: LabelTable | None = None) -> None:
+    """Give a segment another name; one of the table brings its colour and terminology, and voxels stay.
+
+    Raises:
+        LabelError: if the name is empty, or another segment has it.
+    """
+    table, segment = table or spine_labels(), segment_of(node, segment_id)
+    name = name.strip()
+    names = {key.casefold(): label for label in table for key in (label.title, label.name)}
+    label = names.get(name.casefold())
+    others = [other for one, other in labels_of(node, table).items() if one != segment_id]
+    if not name or any(name == other.name or label == other for other in others):
+        msg = f"There is a segment '{name}' already: rename that first" if name else "A segment needs a name"
+        raise LabelError(msg)
+    if label is not None:
+        describe(node, segment_id, label)
+    else:
+        segment.SetName(name)
+        segment.RemoveTag(segment.GetTerminologyEntryTagName())
 
 
 def mark_algorithm(node: Any, segment_id: str, kind: Algorithm, name: str) -> None:

@@ -47,6 +47,26 @@ def create_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
     return node
 
 
+def segmentation_for(scene: Any, volume_node: Any, current: Any | None) -> Any | None:
+    """Return the segmentation that belongs to a volume: the current one if it does, else the scene's first that does.
+
+    None if there is none. One without reference geometry belongs to no volume yet, and may be the current one.
+    """
+    role = current.GetReferenceImageGeometryReferenceRole() if current is not None else ""
+    if current is not None and current.GetNodeReference(role) in (None, volume_node):
+        return current
+    nodes = (scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode") for n in range(_count(scene)))
+    return next(
+        (one for one in nodes if one.GetNodeReference(one.GetReferenceImageGeometryReferenceRole()) is volume_node),
+        None,
+    )
+
+
+def _count(scene: Any) -> int:
+    count: int = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    return count
+
+
 def ensure_segment(node: Any, label: Label) -> str:
     """Return the id of a label's segment; a missing one is added with the label's name, colour and terminology.
 

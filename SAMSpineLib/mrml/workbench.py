@@ -87,6 +87,7 @@ class Workbench:
         self._known = KnownMasks()
         self._counts: dict[str, int] = {}
         self._written: list[_Written] = []
+        self.is_writing = False
         self._check_lattice()
 
     # Places.
@@ -241,6 +242,13 @@ class Workbench:
         """
         if update.is_empty:
             return None
+        self.is_writing = True
+        try:
+            return self._applied(update, result, kind)
+        finally:
+            self.is_writing = False
+
+    def _applied(self, update: MaskUpdate, result: LabelMap, kind: Algorithm) -> str | None:
         self._save_state()
         self._written.clear()
         crop = result[slices_of(update.extent)]

@@ -42,3 +42,20 @@ def host(make_host: Any) -> Any:
     host = make_host()
     host.open()
     return host
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Any:
+    """Give a small synthetic spine (L1 to L5, 2 mm) with its labels."""
+    from SAMSpineLib.training.synthetic.phantom import make_phantom
+    from SAMSpineLib.training.synthetic.settings import PhantomSettings
+
+    return make_phantom(1, PhantomSettings.small())
+
+
+@pytest.fixture
+def spine(host: Any, phantom: Any) -> Any:
+    """Give a user with the phantom in front, and the panel open."""
+    from slicerhost.driver import Driver
+
+    return Driver(host, phantom.image, phantom.labels.array)

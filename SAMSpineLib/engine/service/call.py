@@ -81,6 +81,11 @@ class Call(Generic[Result]):
         self._buffer = b""
         self._results: list[Result] = []
 
+    @classmethod
+    def later(cls, title: str, make: Callable[[], Call[Result]]) -> Call[Result]:
+        """Return a call that is made when its turn has come, since it rests on calls before it."""
+        return cls(title, lambda: make()._begin())
+
     @property
     def request(self) -> Request:
         """What to send now; the same until its reply is accepted, so that it may be sent again after a cut."""

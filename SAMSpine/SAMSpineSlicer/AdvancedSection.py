@@ -1,0 +1,80 @@
+"""Server, model folder and log."""
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SAMSpineLib.engine.shelves import model_folder, model_names, verify_models
+
+LINES_OF_LOG = 2000
+
+
+class AdvancedSection:
+    """The section "Advanced" of the panel, and the choice of a model."""
+
+    def __init__(self, panel: Any) -> None:
+        """Take the panel."""
+        self._panel, self.ui = panel, panel.ui
+        self._lines: deque[str] = deque(maxlen=LINES_OF_LOG)
+        self._window: Any = None
+        self.ui.modelFolderLabel.text = str(model_folder())
+        self.ui.modelSelector.addItems(list(model_names()))
+        self._connections = [
+            (self.ui.modelSelector, "currentIndexChanged(int)", self._onModel),
+            (self.ui.tokenFileButton, "clicked()", self._onTokenFile),
+            (self.ui.openModelFolderButton, "clicked()", self._onOpen),
+            (self.ui.verifyModelsButton, "clicked()", self._onVerify),
+            (self.ui.showLogButton, "clicked()", self._onLog),
+        ]
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+
+    def release(self) -> None:
+        """Listen no more."""
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+        if self._window is not None:
+            self._window.close()
+            self._window.deleteLater()
+            self._window = None
+
+    def log(self, line: str) -> None:
+        """Keep a line that the engine has written."""
+        self._lines.append(line)
+        if self._window is not None:
+            self._window.appendPlainText(line)
+
+    def _onModel(self, _index: int) -> None:
+        state = self._panel.parameterNode
+        if state is not None:
+            state.modelName = self.ui.modelSelector.currentText
+
+    def _onTokenFile(self) -> None:
+        found = qt.QFileDialog.getOpenFileName(self.ui.tokenFileButton, _("Token file"))
+        found = found[0] if isinstance(found, tuple) else found
+        if found and self._panel.parameterNode is not None:
+            self._panel.parameterNode.tokenFile = found
+
+    def _onOpen(self) -> None:
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(Path(self.ui.modelFolderLabel.text))))
+
+    def _onVerify(self) -> None:
+        def verify() -> None:
+            with slicer.util.WaitCursor():
+                count = verify_models()
+            self._panel.tell(_("{count} models are as they were released").format(count=count))
+
+        self._panel.attempt(verify)
+
+    def _onLog(self) -> None:
+        if self._window is None:
+            self._window = qt.QPlainTextEdit()
+            self._window.setReadOnly(True)
+            self._window.setWindowTitle(_("Log of the SAMSpine engine"))
+            self._window.resize(900, 400)
+        self._window.setPlainText("\n".join(self._lines) or _("Nothing yet"))
+        self._window.show()
