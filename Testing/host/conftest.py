@@ -53,9 +53,31 @@ def phantom() -> Any:
     return make_phantom(1, PhantomSettings.small())
 
 
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Give address and token file of an engine that many tests share; starting one takes seconds."""
+    pytest.importorskip("uvicorn")
+    from SAMSpineLib.engine.service.child import EngineProcess, serve_command
+
+    process = EngineProcess(serve_command(device="cpu"))
+    hello = process.start()
+    token = tmp_path_factory.mktemp("engine") / "token"
+    token.write_text(hello.token, encoding="utf-8")
+    yield hello.url, str(token)
+    process.stop()
+
+
 @pytest.fixture
-def spine(host: Any, phantom: Any) -> Any:
-    """Give a user with the phantom in front, and the panel open."""
+def spine_alone(host: Any, phantom: Any) -> Any:
+    """Give a user with the phantom in front, the panel open, and an engine that the panel starts itself."""
+    pytest.importorskip("uvicorn")
     from slicerhost.driver import Driver
 
     return Driver(host, phantom.image, phantom.labels.array)
+
+
+@pytest.fixture
+def spine(spine_alone: Any, engine: Any) -> Any:
+    """Give a user with the phantom in front, the panel open, and an engine that is up already."""
+    spine_alone.state.serverAddress, spine_alone.state.tokenFile = engine
+    return spine_alone
