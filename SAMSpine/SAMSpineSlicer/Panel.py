@@ -212,8 +212,12 @@ class Panel:
         self.clicks.show(())
         self.refreshSoon()
 
-    def _onRemoved(self) -> None:
+    def _onRemoved(self, node: Any) -> None:
+        """Let go of a node that leaves; the segmentation of a volume that is gone is left alone from then on."""
         self._leaveNodes()
+        if node is self.parameterNode.inputVolume:
+            self.parameterNode.inputVolume = None
+            self.parameterNode.segmentation = None
 
     def _onEdited(self) -> None:
         bench = self.desk.bench

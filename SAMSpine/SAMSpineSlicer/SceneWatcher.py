@@ -10,11 +10,11 @@ import vtk
 class SceneWatcher:
     """Observes one volume and one segmentation, and tells when either goes or changes."""
 
-    def __init__(self, removed: Callable[[], None], changed: Callable[[], None], edited: Callable[[], None]) -> None:
+    def __init__(self, removed: Callable[[Any], None], changed: Callable[[], None], edited: Callable[[], None]) -> None:
         """Take whom to tell.
 
         Args:
-            removed: the volume or the segmentation leaves the scene.
+            removed: the volume or the segmentation that leaves the scene.
             changed: one of them was moved, renamed or shown otherwise, or its list of segments has changed.
             edited: voxels have changed.
         """
@@ -56,4 +56,4 @@ class SceneWatcher:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNode(self, _scene: Any, _event: str, node: Any) -> None:
         if any(node is one for one in self._nodes):
-            self._removed()
+            self._removed(node)

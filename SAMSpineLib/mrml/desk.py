@@ -250,6 +250,7 @@ class Desk:
             return segment_id
         if not name:
             raise PromptError(NONE_SELECTED)
+        self._sync()
         return add_segment(self._bench.node, name, self._bench.table)
 
     def markers(self) -> tuple[Marker, ...]:

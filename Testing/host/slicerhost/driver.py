@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.mrml.segments import read_segment
 from SAMSpineLib.mrml.volumes import grid_of_node, node_from_volume
