@@ -92,12 +92,12 @@ def command(
         model,
     )
     server = build_server(hosting, address, token)
+    listening = bound(address)
+    if tls_cert is None and not is_loopback(host):
+        note("Without --tls-cert, images and secret travel in the clear")
     if not with_parent:
         with working(f"Loading {model}"):
             networks.load()
-    if tls_cert is None and not is_loopback(host):
-        note("Without --tls-cert, images and secret travel in the clear")
-    listening = bound(address)
     line = handshake(listening, address, token)
     if with_parent:
         # The parent need not wait for the network; an error in it is said at the first step.

@@ -115,7 +115,8 @@ def bound(address: Address) -> socket.socket:
     """
     try:
         family, _, _, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family)
+        # Named as TCP, or asyncio would not switch Nagle's algorithm off: that costs 40 ms a reply.
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if os.name == "posix":
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(where)

@@ -7,19 +7,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _whole(value: object) -> object:
+    """Take 3.0 for 3, as JSON does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 # Beyond 100 m there is no patient, and beyond 2**20 voxels along an axis no scanner.
 Mm = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 Place = Annotated[list[Mm], Field(min_length=3, max_length=3)]
 Row4 = Annotated[list[Mm], Field(min_length=4, max_length=4)]
 Matrix4 = Annotated[list[Row4], Field(min_length=4, max_length=4)]
-Count = Annotated[int, Field(ge=1, le=2**20)]
+Count = Annotated[Whole, Field(ge=1, le=2**20)]
 Shape = Annotated[list[Count], Field(min_length=3, max_length=3)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 SessionId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-StepNumber = Annotated[int, Field(ge=1, le=2**31)]
-LabelValue = Annotated[int, Field(ge=1, le=65535)]
+StepNumber = Annotated[Whole, Field(ge=1, le=2**31)]
+LabelValue = Annotated[Whole, Field(ge=1, le=65535)]
 Dtype = Literal[
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"
 ]  # fmt: skip
@@ -136,7 +144,7 @@ class Remove(Numbered):
     action: Literal["remove"]
     label: LabelIn
     overwrite: bool = False
-    index: Annotated[int, Field(ge=0, le=2**31)]
+    index: Annotated[Whole, Field(ge=0, le=2**31)]
 
 
 class Clear(Numbered):

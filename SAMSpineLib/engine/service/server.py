@@ -89,7 +89,7 @@ def _take_arrays(app: FastAPI, hosting: Hosting) -> None:
 
     body = {"requestBody": {"content": {BYTES_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
 
-    @app.put("/arrays/{digest}", openapi_extra=body)
+    @app.put("/arrays/{digest}/voxels", openapi_extra=body)
     async def add_piece(
         digest: say.Digest, offset: Annotated[int, Query(ge=0, le=2**48)], request: Request
     ) -> say.ArrayState:

@@ -54,7 +54,7 @@ class Parcel:
             start = state["received"]
             piece = compress(self.data[start : start + PIECE])
             done = share * start / self.data.nbytes
-            request = Request("PUT", f"{path}?offset={start}", piece, BYTES_TYPE, done)
+            request = Request("PUT", f"{path}/voxels?offset={start}", piece, BYTES_TYPE, done)
             state = yield from asked(request)
             stuck = stuck + 1 if state["received"] <= start and not state["complete"] else 0
             if stuck > 3:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,12 +87,14 @@ class Served:
 
 
 @contextmanager
-def serving(model: Any, localiser: Any = None, *, device: str = "cpu", **settings: Any) -> Iterator[Served]:
+def serving(
+    model: Any, localiser: Any = None, *, certificate: Path | None = None, key: Path | None = None, **settings: Any
+) -> Iterator[Served]:
     """Serve networks until the end of the block."""
     localiser = localiser or Oracle()
-    networks = Networks(lambda device: model, lambda device: localiser, device=device)
+    networks = Networks(lambda device: model, lambda device: localiser)
     hosting = Hosting(networks, ServiceSettings(**settings), model_name="fake")
-    address = Address()
+    address = Address(certificate=certificate, key=key)
     socket = bound(address)
     server = build_server(hosting, address, TOKEN)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)

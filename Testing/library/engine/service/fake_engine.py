@@ -1,6 +1,6 @@
 """Run an engine with fake networks as a process of its own: `python fake_engine.py FOLDER`.
 
-Where FOLDER holds a file `stall-NAME` (a click, a spine, ...), the engine renames it to `stalled-NAME` at that point and
+Where FOLDER holds a file `stall-NAME` (a click, a spine), the engine renames it to `stalled-NAME` at that point and
 sleeps: whoever waits for that file can kill the engine there, and the next engine finds nothing to stall at.
 """
 

@@ -62,7 +62,7 @@ def refused(answer: requests.Response, status: int, kind: str = "EngineError") -
 
 def test_health_needs_no_token_and_all_else_does(engine, outside):
     assert requests.get(engine.url + "/health", timeout=5).json() == {"status": "ok"}
-    for path in ("/info", "/openapi.json", "/sessions", "/nothing", "/health/", "//health", "/arrays/../health"):
+    for path in ("/info", "/openapi.json", "/sessions", "/nothing", "/health/", "//health"):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": outside.headers["Authorization"][7:]}):
             answer = requests.get(engine.url + path, headers=headers, timeout=5)
             assert "token" in refused(answer, 401)
@@ -84,7 +84,10 @@ def test_another_version_of_the_protocol_is_refused_saying_whom_to_update(theirs
 
 @pytest.mark.parametrize(
     "path",
-    ["/arrays/../../etc/passwd", "/arrays/%2e%2e%2fx", "/sessions/..%2f..%2fx/steps", f"/sessions/{'g' * 32}/steps", "/x"],
+    [
+        "/arrays/../../etc/passwd", "/arrays/%2e%2e%2fx", "/sessions/..%2f..%2fx/steps",
+        f"/sessions/{'g' * 32}/steps", "/x",
+    ],
 )  # fmt: skip
 def test_tricks_with_paths_lead_nowhere(path, outside):
     for method in ("GET", "POST", "PUT", "DELETE"):
@@ -176,7 +179,9 @@ def test_no_base64_and_a_singular_grid_are_refused(outside, ct):
     path = outside.open(ct)
     prompt = mask_prompt([1, 1, 1], "uint8", b"")
     prompt["mask"]["data"] = "&&&"
-    refused(outside("POST", f"{path}/steps", {**KEY, "action": "add", "label": L3, "prompt": prompt}), 422, "VolumeError")
+    refused(
+        outside("POST", f"{path}/steps", {**KEY, "action": "add", "label": L3, "prompt": prompt}), 422, "VolumeError"
+    )
     prompt = mask_prompt([1, 1, 1], "uint8", zlib.compress(b"\x01"))
     prompt["grid"]["ijk_to_ras"] = np.zeros((4, 4)).tolist()
     answer = outside("POST", f"{path}/steps", {**KEY, "action": "add", "label": L3, "prompt": prompt})
@@ -218,14 +223,14 @@ def test_a_bomb_a_cut_and_a_wrong_volume_are_refused_and_the_right_one_arrives(o
     array = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
     path = begin(outside, array)
     for piece in (BOMB, compress(bytes(240))[:-5], b"hello", b"", compress(bytes(241))):
-        refused(outside("PUT", f"{path}?offset=0", data=piece), 422, "VolumeError")
-    assert outside("PUT", f"{path}?offset=100", data=compress(bytes(10))).json()["received"] == 0
-    refused(outside("PUT", f"{path}?offset=0", data=compress(bytes(240))), 422, "VolumeError")
-    refused(outside("PUT", f"{path}?offset=0", data=compress(array.tobytes())), 409)
+        refused(outside("PUT", f"{path}/voxels?offset=0", data=piece), 422, "VolumeError")
+    assert outside("PUT", f"{path}/voxels?offset=100", data=compress(bytes(10))).json()["received"] == 0
+    refused(outside("PUT", f"{path}/voxels?offset=0", data=compress(bytes(240))), 422, "VolumeError")
+    refused(outside("PUT", f"{path}/voxels?offset=0", data=compress(array.tobytes())), 409)
     path = begin(outside, array)
-    assert outside("PUT", f"{path}?offset=0", data=compress(array.tobytes()[:100])).json()["received"] == 100
+    assert outside("PUT", f"{path}/voxels?offset=0", data=compress(array.tobytes()[:100])).json()["received"] == 100
     refused(outside("POST", "/sessions", {"array": path[8:], "ijk_to_ras": np.eye(4).tolist()}), 409)
-    last = outside("PUT", f"{path}?offset=100", data=compress(array.tobytes()[100:]))
+    last = outside("PUT", f"{path}/voxels?offset=100", data=compress(array.tobytes()[100:]))
     assert last.json() == {"received": 240, "complete": True}
 
 
