@@ -1,5 +1,6 @@
 """What it costs that the engine is another process: a click there and here, in turns, on a CT of 512 x 512 x 300.
 
+The network answers at once, with as much as a vertebra is: what is left is the session's own work and the way.
 `python -m Benchmarks.service` is that other process.
 """
 
@@ -9,18 +10,18 @@ import sys
 
 import numpy as np
 
-from Benchmarks.timing import click_places, median, milliseconds, open_session, steady_promptable
+from Benchmarks.timing import InstantPromptable, click_places, median, milliseconds, open_session
 from SAMSpineLib.engine.fallback import Networks
 from SAMSpineLib.engine.service.child import EngineProcess
 from SAMSpineLib.engine.service.client import HttpTransport, RemoteSession
 from SAMSpineLib.engine.service.hosting import Hosting
 from SAMSpineLib.engine.service.listening import Address, bound, build_server, end_with_stdin, handshake
+from SAMSpineLib.engine.service.upload import Way
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.prompts import Point
 from SAMSpineLib.volume import Volume
 
 SHAPE = (300, 512, 512)
-NETWORK = "ct-sam3d-small"
 TOKEN = "of this benchmark alone"  # noqa: S105 - no secret
 
 
@@ -34,7 +35,7 @@ def measure() -> dict[str, float]:
         figures = {"service_open_shared_ms": milliseconds(lambda: remote.set_volume(volume))}
         figures["service_open_known_ms"] = milliseconds(lambda: remote.set_volume(volume))
         figures |= measure_clicks(remote, volume)
-        remote.mirror.shared_memory = False
+        remote.mirror.way = Way()
         other = noise(1)
         figures["service_open_upload_ms"] = milliseconds(lambda: remote.set_volume(other))
         return figures
@@ -44,10 +45,10 @@ def measure() -> dict[str, float]:
 
 def measure_clicks(remote: RemoteSession, volume: Volume) -> dict[str, float]:
     """Click and undo here and there, in turns, so that whatever else the machine does slows both alike."""
-    here = open_session(steady_promptable(NETWORK), volume)
+    here = open_session(InstantPromptable(), volume)
     remote.select(spine_labels().by_name("L3"))
     times: dict[str, list[float]] = {"click_here": [], "click": [], "undo_here": [], "undo": []}
-    for n, place in enumerate(click_places(24)):
+    for n, place in enumerate(click_places(40)):
         point = Point(place, positive=n % 2 == 0)
         for name, session in (("_here", here), ("", remote)):
             times[f"click{name}"].append(milliseconds(lambda session=session, point=point: session.add(point)))
@@ -72,7 +73,7 @@ def noise(seed: int) -> Volume:
 
 def serve() -> None:
     """Be the other process."""
-    networks = Networks(lambda _: steady_promptable(NETWORK), lambda _: None)
+    networks = Networks(lambda _: InstantPromptable(), lambda _: None)
     address = Address()
     server, listening = build_server(Hosting(networks), address, TOKEN), bound(address)
     end_with_stdin(server.stop)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from SAMSpineLib.engine.session import Session
@@ -16,7 +18,7 @@ from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 from SAMSpineLib.models.ct_sam3d.promptable import CTSAM3DPromptable
 from SAMSpineLib.models.protocols import Answer, Encoded, Probability
 from SAMSpineLib.prompts import Prompt
-from SAMSpineLib.volume import Volume
+from SAMSpineLib.volume import Grid, Volume
 
 RADII_MM = (38.0, 34.0, 16.0)  # half of a lumbar vertebra with its processes, along R, A, S
 
@@ -33,12 +35,51 @@ class SteadyPromptable(CTSAM3DPromptable):
     ) -> Answer:
         """Spend the time of a decoding."""
         answer = super().decode(encoded, prompts, previous=previous, chain=chain)
-        k, j, i = ((np.arange(n) - n // 2) * self.config.spacing for n in encoded.grid.shape)
-        x, y, z = RADII_MM
-        # Every answer differs a little from the last one, as it does in use.
-        size = 1.0 + 0.02 * (len(prompts) % 3)
-        away = (i[None, None] / x) ** 2 + (j[None, :, None] / y) ** 2 + (k[:, None, None] / z) ** 2
-        return Answer((1 / (1 + np.exp(8 * (away / size - 1)))).astype(np.float32), answer.quality)
+        return Answer(vertebra(encoded.grid, len(prompts)), answer.quality)
+
+
+class InstantPromptable(SteadyPromptable):
+    """Give the same answers without running any network."""
+
+    def __init__(self) -> None:
+        """Look like the small network."""
+        super().__init__(CTSAM3D(CONFIGS["ct-sam3d-small"]), name="ct-sam3d-small")
+
+    def encode(self, volume: Volume, grid: Grid) -> Encoded:  # noqa: ARG002 - as the protocol has it
+        """Read nothing."""
+        return Nothing(grid)
+
+    def decode(
+        self, encoded: Encoded, prompts: Sequence[Prompt], *, previous: Probability | None = None, chain: bool = False
+    ) -> Answer:
+        """Answer at once."""
+        del previous, chain
+        return Answer(vertebra(encoded.grid, len(prompts)), 0.9)
+
+    def suggest(self, encoded: Encoded, mask: npt.NDArray[np.bool_], neighbour: Encoded) -> Probability:
+        """Follow the structure nowhere."""
+        del encoded, mask
+        return np.zeros(neighbour.grid.shape, np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Nothing:
+    """An encoded patch without content."""
+
+    grid: Grid
+    nbytes: int = 0
+
+
+def vertebra(grid: Grid, prompts: int) -> Probability:
+    """Return the probability (K, J, I) of a body of a vertebra's size in the middle of a patch.
+
+    Every answer differs a little from the last one, as it does in use.
+    """
+    k, j, i = ((np.arange(n) - n // 2) * grid.spacing[0] for n in grid.shape)
+    x, y, z = RADII_MM
+    size = 1.0 + 0.02 * (prompts % 3)
+    away = (i[None, None] / x) ** 2 + (j[None, :, None] / y) ** 2 + (k[:, None, None] / z) ** 2
+    return (1 / (1 + np.exp(8 * (away / size - 1)))).astype(np.float32)
 
 
 def steady_promptable(name: str) -> SteadyPromptable:

@@ -21,6 +21,7 @@ from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
 from SAMSpineLib.engine.service.remote_state import LabelMap, Prompts, RemoteState
+from SAMSpineLib.engine.service.upload import Way
 from SAMSpineLib.engine.service.wire import Message, label_message, prompt_message, read_error, read_result
 from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
@@ -33,14 +34,15 @@ from SAMSpineLib.volume import Volume
 class SessionMirror:
     """What the client of an engine knows without asking."""
 
-    def __init__(self, *, notify: Notify | None = None, shared_memory: bool = False) -> None:
+    def __init__(self, *, notify: Notify | None = None, shared_memory: bool = False, compression: int = 1) -> None:
         """Begin without a volume.
 
         Args:
             notify: is given lines for the user, as when the engine ran out of memory and went on with the CPU.
             shared_memory: hand volumes over in memory; for an engine on the same machine.
+            compression: of volumes that are uploaded (zlib, 0 to 9); 0 is best on the same machine.
         """
-        self.shared_memory = shared_memory
+        self.way = Way(shared_memory, compression)
         self._notify = notify or (lambda _text: None)
         self._state: RemoteState | None = None
         self._label: Label | None = None
@@ -132,7 +134,7 @@ class SessionMirror:
         def begin() -> Dialogue[None]:
             state, before = RemoteState(volume, labels, self._notify), self._state
             replaces = before.session if before is not None else None
-            yield from state.begun(replaces=replaces, shared_memory=self.shared_memory)
+            yield from state.begun(replaces=replaces, way=self.way)
             if before is not None:
                 before.closed = True
             self._state = state
@@ -257,8 +259,8 @@ class SessionMirror:
 
         Its result are the labels whose voxels differ from before: none, as long as both engines compute alike.
         """
-        state, shared_memory = self._open_state, self.shared_memory
-        return Call("Restoring", lambda: state.revived(shared_memory=shared_memory), needs_session=False)
+        state, way = self._open_state, self.way
+        return Call("Restoring", lambda: state.revived(way=way), needs_session=False)
 
     @property
     def _open_state(self) -> RemoteState:

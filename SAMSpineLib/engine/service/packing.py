@@ -22,9 +22,9 @@ DTYPES = (
 Packed = dict[str, Any]
 
 
-def compress(data: bytes | memoryview) -> bytes:
-    """Compress bytes for the way."""
-    return zlib.compress(data, LEVEL)
+def compress(data: bytes | memoryview, level: int = LEVEL) -> bytes:
+    """Compress bytes for the way; level 0 only wraps them."""
+    return zlib.compress(data, level)
 
 
 def expand(data: bytes, size: int) -> bytes:

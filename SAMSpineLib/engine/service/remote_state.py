@@ -12,7 +12,7 @@ import numpy.typing as npt
 from SAMSpineLib.engine.service.call import Dialogue, Request, asked, check, posted
 from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.engine.service.step_log import Sent, StepLog
-from SAMSpineLib.engine.service.upload import Parcel
+from SAMSpineLib.engine.service.upload import Parcel, Way
 from SAMSpineLib.engine.service.wire import Message, apply_update, read_prompt, read_update
 from SAMSpineLib.errors import EngineError
 from SAMSpineLib.mask_update import MaskUpdate
@@ -69,13 +69,13 @@ class RemoteState:
         self._parcel: Parcel | None = None
         self._earlier = None if labels is None else Parcel(self.labels.copy())
 
-    def begun(self, *, replaces: str | None, shared_memory: bool) -> Dialogue[None]:
+    def begun(self, *, replaces: str | None, way: Way) -> Dialogue[None]:
         """Bring the volume to the engine, as far as it is not there, and begin a session on it."""
         if self._parcel is None:
             self._parcel = Parcel(self.volume.array)
-        yield from self._parcel.sent(shared_memory=shared_memory)
+        yield from self._parcel.sent(way)
         if self._earlier is not None:
-            yield from self._earlier.sent(shared_memory=False, share=0.0)
+            yield from self._earlier.sent(Way(), share=0.0)
         message = {
             "array": self._parcel.digest,
             "labels": self._earlier.digest if self._earlier is not None else None,
@@ -125,9 +125,9 @@ class RemoteState:
         """End the job that is under way."""
         check((yield Request("DELETE", f"/sessions/{self.session}/jobs/{self.steps + 1}")))
 
-    def revived(self, *, shared_memory: bool) -> Dialogue[tuple[int, ...]]:
+    def revived(self, *, way: Way) -> Dialogue[tuple[int, ...]]:
         """Begin a new session and repeat every step; return the labels whose voxels differ from before."""
-        yield from self.begun(replaces=self.session, shared_memory=shared_memory)
+        yield from self.begun(replaces=self.session, way=way)
         labels = np.zeros(self.volume.shape, np.uint16) if self._earlier is None else self._earlier.array.copy()
         for sent in list(self.log.replay()):
             told = Told() if sent.message["action"] in IN_LINES else None

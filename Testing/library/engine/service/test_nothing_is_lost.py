@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from SAMSpineLib.engine.service.client import HttpTransport, RemoteSession
+from SAMSpineLib.engine.service.upload import Way
 from SAMSpineLib.errors import EngineError
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.prompts import Point
@@ -102,7 +103,7 @@ def test_after_a_kill_every_step_can_still_be_undone_and_redone(child, ct, open_
 def test_killed_during_an_upload_the_volume_arrives_all_the_same(child, notes):
     array = np.random.default_rng(0).integers(-1000, 1000, (60, 256, 256)).astype(np.int16)
     volume, shares = Volume.from_array(array, np.diag([1.0, 1.0, 1.0, 1.0])), []
-    child.mirror.shared_memory = False
+    child.mirror.way = Way()
 
     def progress(share: float) -> None:
         shares.append(share)
