@@ -63,7 +63,7 @@ def command(
         bool, typer.Option("--json", help="Print address and secret as one JSON object on stdout and nothing else.")
     ] = False,
 ) -> None:
-    """Let other programs segment with this machine.
+    """Run the engine for other programs.
 
     It runs until it is interrupted, and uses no processor time while nobody asks.
     """

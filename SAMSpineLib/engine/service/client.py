@@ -248,7 +248,8 @@ class RemoteSession:
     def _do(self, call: Call[Result], *, progress: Callable[[float], None] | None = None) -> Result:
         """Bring a call to its end, whatever happens to the engine meanwhile."""
         for wait in PATIENCE:
-            time.sleep(wait)
+            if wait:
+                time.sleep(wait)
             try:
                 if self._lost:
                     self._revive(call)
