@@ -171,15 +171,7 @@ class _Patch:
 class SturdyPromptable(Sturdy):
     """A `Promptable` that survives full memory."""
 
-    @property
-    def name(self) -> str:
-        """Name of the network."""
-        return self.networks.promptable.name
-
-    @name.setter
-    def name(self, value: str) -> None:
-        msg = f"The network's name is its own, not '{value}'"
-        raise AttributeError(msg)
+    name = "sturdy"
 
     def grid_at(self, ras: Ras) -> Grid:
         """Return the grid on which a prompt at a place (RAS mm) is best answered."""

@@ -35,6 +35,14 @@ from SAMSpineLib.volume import Volume
 if TYPE_CHECKING:
     import requests
 
+    from SAMSpineLib.engine.service.protocol import Segmenter
+    from SAMSpineLib.engine.session import Session
+
+    def _have_one_surface(remote: RemoteSession, local: Session) -> tuple[Segmenter, Segmenter]:
+        """Let the type checker hold both to it."""
+        return remote, local
+
+
 Result = TypeVar("Result")
 CONNECT_SECONDS = 10.0
 PATIENCE = (0.0, 0.2, 1.0, 3.0)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 try:
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
     raise MissingExtraError("uvicorn", "server") from error  # noqa: EM101 - a package's name
 
@@ -42,6 +43,21 @@ class Address:
     token_file: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+
+
+class PatientProtocol(H11Protocol):
+    """HTTP with somebody who has to say what is wanted in good time, or is hung up on."""
+
+    seconds = 30.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request, not for ever."""
+        super().connection_made(transport)
+        self.loop.call_later(self.seconds, self._hang_up_on_the_silent)
+
+    def _hang_up_on_the_silent(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
 
 
 class QuietServer(uvicorn.Server):
@@ -142,7 +158,8 @@ def build_server(hosting: Hosting, address: Address, token: str) -> QuietServer:
         msg = "TLS needs both a certificate and its key: --tls-cert and --tls-key"
         raise EngineError(msg)
     config = uvicorn.Config(
-        build_app(hosting, token=token), log_level="warning", access_log=False, ws="none", http="h11",
+        build_app(hosting, token=token), log_level="warning", access_log=False, ws="none",
+        http=type("Protocol", (PatientProtocol,), {"seconds": hosting.settings.body_seconds}),
         limit_concurrency=hosting.settings.connections, timeout_keep_alive=KEEP_ALIVE, server_header=False,
         date_header=False, timeout_graceful_shutdown=5,
         ssl_certfile=address.certificate, ssl_keyfile=str(address.key) if address.key is not None else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import requests
 
+from SAMSpineLib.engine.fallback import CACHE_EMPTIED
 from SAMSpineLib.engine.service.client import HttpTransport, RemoteSession
 from SAMSpineLib.engine.service.upload import Way
 from SAMSpineLib.errors import EngineError
@@ -198,6 +200,8 @@ def test_a_session_that_was_idle_too_long_comes_back_with_all_it_had(serve, fake
         time.sleep(1.0)
         assert engine.hosting.count == 0
         assert engine.hosting.arrays.nbytes == 0
+        gc.collect()
+        assert engine.hosting.patches.nbytes == 0
         session.undo()
         session.redo()
         np.testing.assert_array_equal(session.result, before)
@@ -214,3 +218,23 @@ def test_the_answer_for_a_volume_that_was_closed_changes_nothing(engine, ct):
     with pytest.raises(EngineError, match="no longer open"):
         late.accept(reply.status_code, reply.content)
     assert not session.result.any()
+
+
+def test_a_full_memory_is_told_to_the_user_and_the_click_is_there(serve, fake, ct, notes):
+    class Full(fake):
+        failures = 1
+
+        def decode(self, *words, **named):
+            if self.failures:
+                self.failures -= 1
+                raise MemoryError
+            return super().decode(*words, **named)
+
+    with serve(Full()) as engine:
+        session = engine.session(notify=notes.append)
+        session.set_volume(ct)
+        session.select(L3)
+        assert session.add(Point(HERE)).mask.any()
+        engine.model.failures = 1
+        session.add_all({L2: [Point(THERE)]})
+    assert notes == [CACHE_EMPTIED] * 2

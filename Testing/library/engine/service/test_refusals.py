@@ -345,6 +345,14 @@ def test_one_who_sends_too_slowly_is_told_so(serve, fake, token):
         wire.close()
 
 
+def test_one_who_says_nothing_is_hung_up_on(serve, fake):
+    with serve(fake(), body_seconds=0.3) as engine:
+        for text in ("", "GET /health HT"):
+            wire = raw(engine, text)
+            assert wire.recv(10) == b""
+            wire.close()
+
+
 def test_one_who_hangs_up_in_the_middle_leaves_nothing_behind(engine, outside, ct):
     path = outside.open(ct)
     auth = f"Host: x\r\nAuthorization: {outside.headers['Authorization']}\r\n"
