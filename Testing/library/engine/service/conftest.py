@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from SAMSpineLib.engine.fallback import Networks
 from SAMSpineLib.engine.service.client import HttpTransport, RemoteSession
@@ -108,6 +110,33 @@ def serving(
         server.stop()
         thread.join(10)
         assert not thread.is_alive(), "the server did not end"
+
+
+class Outside:
+    """Somebody who speaks plain HTTP."""
+
+    def __init__(self, engine: Any, token: str = TOKEN) -> None:
+        self.engine, self.headers = engine, {"Authorization": f"Bearer {token}"}
+
+    def __call__(self, method: str, path: str, message: Any = None, **words: Any) -> requests.Response:
+        data = words.pop("data", None if message is None else json.dumps(message).encode())
+        headers = {**self.headers, "Content-Type": "application/json", **words.pop("headers", {})}
+        return requests.request(method, self.engine.url + path, data=data, headers=headers, timeout=20, **words)
+
+    def open(self, ct: Volume) -> str:
+        session = self.engine.session()
+        session.set_volume(ct)
+        return f"/sessions/{session.mirror._open_state.session}"
+
+
+@pytest.fixture(scope="session")
+def visitor() -> type[Outside]:
+    return Outside
+
+
+@pytest.fixture
+def outside(engine) -> Outside:
+    return Outside(engine)
 
 
 @pytest.fixture(scope="session")

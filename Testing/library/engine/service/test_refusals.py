@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
-import socket
-import threading
 import time
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,28 +24,6 @@ from SAMSpineLib.volume import Volume
 L3 = {"value": 22, "name": "L3"}
 KEY = {"step": 1, "key": "0" * 16}
 POINT = {"kind": "point", "ras": [0, 0, 0]}
-
-
-class Outside:
-    """Somebody who speaks plain HTTP."""
-
-    def __init__(self, engine: Any, token: str) -> None:
-        self.engine, self.headers = engine, {"Authorization": f"Bearer {token}"}
-
-    def __call__(self, method: str, path: str, message: Any = None, **words: Any) -> requests.Response:
-        data = words.pop("data", None if message is None else json.dumps(message).encode())
-        headers = {**self.headers, "Content-Type": "application/json", **words.pop("headers", {})}
-        return requests.request(method, self.engine.url + path, data=data, headers=headers, timeout=20, **words)
-
-    def open(self, ct: Volume) -> str:
-        session = self.engine.session()
-        session.set_volume(ct)
-        return f"/sessions/{session.mirror._open_state.session}"
-
-
-@pytest.fixture
-def outside(engine, token) -> Outside:
-    return Outside(engine, token)
 
 
 def refused(answer: requests.Response, status: int, kind: str = "EngineError") -> str:
@@ -101,11 +76,11 @@ def test_a_session_that_is_not_there_is_lost(outside):
     refused(outside("POST", f"/sessions/{'0' * 32}/steps", message), 404, "EngineLostError")
 
 
-def test_a_message_too_large_is_not_read(outside, engine, serve, fake, token):
+def test_a_message_too_large_is_not_read(outside, engine, serve, fake, visitor):
     with serve(fake(), message_bytes=1000) as small:
-        refused(Outside(small, token)("POST", "/sessions", data=b"x" * 1001), 413)
+        refused(visitor(small)("POST", "/sessions", data=b"x" * 1001), 413)
         chunks = (b"x" * 100 for _ in range(50))  # no length is announced
-        refused(Outside(small, token)("POST", "/sessions", data=chunks), 413)
+        refused(visitor(small)("POST", "/sessions", data=chunks), 413)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"array": "', b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b"NaN"])
@@ -211,7 +186,7 @@ def test_too_many_prompts_or_one_label_twice_are_refused(outside, ct):
 # Volumes on their way.
 
 
-def begin(outside: Outside, array: np.ndarray) -> str:
+def begin(outside: Any, array: np.ndarray) -> str:
     parcel = Parcel(array)
     path = f"/arrays/{parcel.digest}"
     about = {"shape": list(array.shape), "dtype": array.dtype.name}
@@ -249,10 +224,10 @@ def test_shared_memory_of_a_wrong_name_or_size_is_refused(outside):
         small.unlink()
 
 
-def test_volumes_and_sessions_keep_within_the_memory_that_is_set(serve, fake, ct, token):
+def test_volumes_and_sessions_keep_within_the_memory_that_is_set(serve, fake, ct, visitor):
     with serve(fake(), memory_bytes=5 * ct.array.nbytes, volume_bytes=2 * ct.array.nbytes) as engine:
         large = {"shape": [400, 440, 480], "dtype": "int16"}
-        refused(Outside(engine, token)("POST", f"/arrays/{'0' * 64}", large), 422, "VolumeError")
+        refused(visitor(engine)("POST", f"/arrays/{'0' * 64}", large), 422, "VolumeError")
         volumes = [Volume(ct.array + np.int16(n), ct.grid) for n in range(4)]
         sessions = [engine.session() for _ in volumes]
         for session, volume in zip(sessions[:2], volumes, strict=False):
@@ -273,109 +248,6 @@ def test_a_volume_is_sent_and_encoded_once_for_two_sessions(engine, ct):
         session.add(Point((0.0, 0.0, 0.0)))
     np.testing.assert_array_equal(sessions[0].result, sessions[1].result)
     assert len(engine.model.encoded) == len({grid.ijk_to_ras.tobytes() for grid in engine.model.encoded})
-
-
-# Many, and slow.
-
-
-def test_fifty_at_once_are_served_or_told_that_all_places_are_taken(serve, fake, ct):
-    said: list[str] = []
-    with serve(fake(), sessions=30) as engine:
-        everybody = [engine.session() for _ in range(50)]
-
-        def visit(session):
-            try:
-                session.set_volume(ct)
-                session.select(spine_labels().by_name("L3"))
-                said.append("ok" if session.add(Point((0.0, 0.0, 0.0))).mask.any() else "empty")
-            except EngineError as error:
-                said.append(str(error))
-
-        threads = [threading.Thread(target=visit, args=(session,)) for session in everybody]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-    assert said.count("ok") == 30
-    assert len(said) == 50
-    assert {text for text in said if text != "ok"} == {
-        "All 30 sessions of this engine are in use; close one, or try later"
-    }
-
-
-def test_more_calls_than_may_wait_are_refused(serve, fake, oracle, ct, token):
-    localiser = oracle()
-    localiser.hold.clear()
-    with serve(fake(), localiser, waiting=2) as engine:
-        outside = Outside(engine, token)
-        path = outside.open(ct)
-        run = outside("POST", f"{path}/jobs", {**KEY, "action": "segment_spine"}, stream=True)
-        assert localiser.started.wait(5)
-        answers: list[int] = []
-        threads = [
-            threading.Thread(target=lambda: answers.append(outside("GET", f"{path}/result").status_code))
-            for _ in range(5)
-        ]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.3)
-        assert outside("GET", "/info").json()["sessions"] == 1  # others are served meanwhile
-        localiser.hold.set()
-        for thread in threads:
-            thread.join(10)
-        run.close()
-    assert sorted(answers) == [200, 200, 429, 429, 429]
-
-
-def raw(engine: Any, text: str) -> socket.socket:
-    """Begin a request by hand."""
-    wire = socket.create_connection(("127.0.0.1", engine.port), 10)
-    wire.sendall(text.encode())
-    return wire
-
-
-def test_one_who_sends_too_slowly_is_told_so(serve, fake, token):
-    with serve(fake(), body_seconds=0.3) as engine:
-        wire = raw(
-            engine,
-            f"POST /sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
-        )
-        assert b" 408 " in wire.recv(4096).split(b"\r\n")[0]
-        wire.close()
-
-
-def test_one_who_says_nothing_is_hung_up_on(serve, fake):
-    with serve(fake(), body_seconds=0.3) as engine:
-        for text in ("", "GET /health HT"):
-            wire = raw(engine, text)
-            assert wire.recv(10) == b""
-            wire.close()
-
-
-def test_one_who_hangs_up_in_the_middle_leaves_nothing_behind(engine, outside, ct):
-    path = outside.open(ct)
-    auth = f"Host: x\r\nAuthorization: {outside.headers['Authorization']}\r\n"
-    raw(engine, f"POST {path}/steps HTTP/1.1\r\n{auth}Content-Length: 100\r\n\r\n{{").close()
-    raw(engine, f"POST {path}/jo").close()
-    good = {**KEY, "action": "add", "label": L3, "prompt": POINT}
-    assert outside("POST", f"{path}/steps", good).status_code == 200
-
-
-def test_one_who_reads_slowly_gets_the_end_and_not_all_the_progress(serve, fake, oracle, ct, token):
-    class Talkative(oracle):
-        def localise(self, volume, *, progress: Callable[[float], None]):
-            for n in range(20_000):
-                progress(n / 20_000)
-            return super().localise(volume, progress=progress)
-
-    with serve(fake(), Talkative()) as engine:
-        outside = Outside(engine, token)
-        answer = outside("POST", f"{outside.open(ct)}/jobs", {**KEY, "action": "segment_spine"}, stream=True)
-        time.sleep(0.5)
-        lines = [json.loads(line) for line in answer.iter_lines()]
-    assert lines[-1] == {"end": True}
-    assert any("result" in line for line in lines)
 
 
 def test_a_fault_of_ours_is_logged_and_not_told(engine, outside, ct, monkeypatch, caplog):
