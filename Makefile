@@ -7,9 +7,10 @@ LISTS := pyproject.toml setup.py constraints.txt
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help segment test lint bench
+.PHONY: help app segment test lint bench
 
 help:
+	@echo 'make app [CT=image] [ARGS="..."]   segment in a browser; ARGS goes to samspine app'
 	@echo 'make segment CT=image CLICKS="label:+:R,A,S;..." OUT=result.seg.nrrd [ARGS="..."]'
 	@echo '                 one click is label, + (inside) or - (outside), and its place in RAS millimetres;'
 	@echo '                 CT is a NIfTI, NRRD or MetaImage file or a DICOM folder; ARGS goes to samspine segment'
@@ -17,6 +18,9 @@ help:
 	@echo 'make lint        ruff and mypy alone'
 	@echo 'make bench       timings as one JSON object'
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder where the packages go (now $(VENV))'
+
+app: $(VENV)/.app
+	$(BIN)/samspine app $(if $(CT),'$(CT)') $(ARGS)
 
 segment: $(VENV)/.segment
 	@test -n '$(CT)' -a -n '$(CLICKS)' -a -n '$(OUT)' || { \
@@ -40,9 +44,13 @@ $(VENV)/.segment: $(LISTS) | $(BIN)/pip
 	$(INSTALL) '.[sam,dicom]'
 	@touch $@
 
-$(VENV)/.test: $(LISTS) | $(BIN)/pip
-	$(INSTALL) '.[sam,dicom,mrml,server,train,test]'
+$(VENV)/.app: $(LISTS) | $(BIN)/pip
+	$(INSTALL) '.[sam,dicom,app]'
 	@touch $@ $(VENV)/.segment
+
+$(VENV)/.test: $(LISTS) | $(BIN)/pip
+	$(INSTALL) '.[sam,dicom,mrml,app,server,train,test]'
+	@touch $@ $(VENV)/.app $(VENV)/.segment
 
 $(BIN)/pip:
 	@command -v '$(PYTHON)' >/dev/null || { \

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from SAMSpineLib.cli import app as app_verb
 from SAMSpineLib.cli import atlas, auto, evaluate, info, models, phantom, segment, serve, simulate, train
 from SAMSpineLib.cli.console import DONE, INTERRUPTED, report_error
 
@@ -29,6 +30,7 @@ Exit codes: 0 done, 2 something you gave cannot be used (one line says what), 1 
 
 app = typer.Typer(name="samspine", add_completion=False, rich_markup_mode=None)
 VERBS = {
+    "app": app_verb,
     "segment": segment,
     "auto": auto,
     "serve": serve,

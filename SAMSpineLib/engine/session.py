@@ -101,6 +101,10 @@ class Session:
         """Prompts of the selected label, in order."""
         return self._state.prompts
 
+    def all_prompts(self) -> dict[int, tuple[Prompt, ...]]:
+        """Return the prompts of every label by its value, in order."""
+        return {value: state.prompts for value, state in self._states.items() if state.prompts}
+
     @property
     def result(self) -> LabelMap:
         """The label map (K, J, I) on the volume's grid; a read-only view."""
