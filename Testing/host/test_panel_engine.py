@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-RESTARTED = "The engine is back"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
