@@ -42,6 +42,12 @@ class AdvancedSection:
             self._window.deleteLater()
             self._window = None
 
+    def refresh(self) -> None:
+        """Show the model that the parameter node names."""
+        name = self._panel.parameterNode.modelName
+        if self.ui.modelSelector.currentText != name and self.ui.modelSelector.findText(name) >= 0:
+            self.ui.modelSelector.setCurrentText(name)
+
     def log(self, line: str) -> None:
         """Keep a line that the engine has written."""
         self._lines.append(line)

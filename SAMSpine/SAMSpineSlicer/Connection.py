@@ -35,7 +35,7 @@ class Connection:
     @staticmethod
     def key(settings: ParameterNode) -> tuple[object, ...]:
         """Return what a connection depends on."""
-        names = ("serverAddress", "tokenFile", "modelName", "device", "precision", "cacheSizeMB")
+        names = ("serverAddress", "tokenFile", "modelName", "device", "cacheSizeMB")
         return tuple(getattr(settings, name) for name in names)
 
     def newMirror(self) -> SessionMirror:

@@ -312,6 +312,7 @@ class Panel:
         self.clicks.show(self.desk.markers())
         self.segments.refresh()
         self.autonomous.refresh()
+        self.advanced.refresh()
         mirror = self.desk.mirror
         self.ui.undoButton.enabled = mirror is not None and mirror.can_undo
         self.ui.redoButton.enabled = mirror is not None and mirror.can_redo

@@ -7,7 +7,6 @@ from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrappe
 
 METHODS = ["centres", "atlas"]
 DEVICES = ["auto", "cpu", "cuda"]
-PRECISIONS = ["auto", "float32", "float16", "bfloat16"]
 # What the left button does in a slice view; "none" leaves it to Slicer.
 MODES = ["none", "positivePoint", "negativePoint", "box", "scribble", "lasso"]
 
@@ -21,15 +20,13 @@ class ParameterNode:
         segmentation: where the result goes.
         modelName: a model of the library's registry.
         method: how autonomous mode finds vertebrae.
-        transformsToScene: whether registrations are added to the scene as transform nodes.
         mode: the tool in use, one of MODES.
         selectedSegmentId: the segment that prompts go to, empty for none.
-        promptLog: every prompt so far, as JSON; replayed when the engine or the scene is opened again.
+        promptLog: every prompt so far, as JSON (mrml.prompt_log); repeated when the scene is opened again.
         smoothing: of the surfaces in 3D, 0 (none) to 1.
         show3D: whether surfaces are shown.
         showSource: whether the table tells who made a segment: autonomous mode or a human.
         device: where the engine computes.
-        precision: of its numbers.
         cacheSizeMB: memory for encoded patches.
         serverAddress: of an engine elsewhere, empty for one of our own.
         tokenFile: path of the file with that engine's token.
@@ -39,7 +36,6 @@ class ParameterNode:
     segmentation: vtkMRMLSegmentationNode
     modelName: str = "ct-sam3d-small"
     method: Annotated[str, Choice(METHODS)] = "centres"
-    transformsToScene: bool = False
     mode: Annotated[str, Choice(MODES)] = "none"
     selectedSegmentId: str = ""
     promptLog: str = ""
@@ -47,7 +43,6 @@ class ParameterNode:
     show3D: bool = False
     showSource: bool = False
     device: Annotated[str, Choice(DEVICES)] = "auto"
-    precision: Annotated[str, Choice(PRECISIONS)] = "auto"
     cacheSizeMB: Annotated[int, WithinRange(64, 65536)] = 512
     serverAddress: str = ""
     tokenFile: str = ""

@@ -38,7 +38,6 @@ def test_it_is_saved_with_the_scene_and_read_back(host: Any, state: Any, tmp_pat
 
 
 def test_a_widget_and_its_value_follow_each_other(host: Any, state: Any) -> None:
-    tag = state.connectGui(host.ui)
     volume = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "ct")
     host.ui.volumeSelector.setCurrentNode(volume)
     host.ui.cacheSizeSpinBox.value = 128
@@ -46,6 +45,6 @@ def test_a_widget_and_its_value_follow_each_other(host: Any, state: Any) -> None
     assert (state.inputVolume, state.cacheSizeMB, state.device) == (volume, 128, "cpu")
     state.smoothing, state.serverAddress = 0.25, "https://gpu:1"
     assert (host.ui.smoothingSpinBox.value, host.ui.serverAddressEdit.text) == (0.25, "https://gpu:1")
-    state.disconnectGui(tag)
+    host.widget.panel.setParameterNode(None)
     host.ui.cacheSizeSpinBox.value = 256
     assert state.cacheSizeMB == 128
