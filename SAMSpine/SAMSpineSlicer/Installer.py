@@ -80,10 +80,10 @@ class Installer:
         """Install the other packages, and leave alone what Slicer has."""
         self._tell(_("Installing the engine"))
         if importlib.util.find_spec("slicer.packaging") is not None:
-            import slicer.packaging
+            from slicer import packaging
 
-            wanted = slicer.packaging.load_requirements(str(REQUIREMENTS))
-            slicer.packaging.pip_install(wanted, skip_packages=NEVER_INSTALLED, requester=NAME)
+            wanted = packaging.load_requirements(str(REQUIREMENTS))
+            packaging.pip_install(wanted, skip_packages=NEVER_INSTALLED, requester=NAME)
             return True
         # Slicer 5.10: its SimpleITK is one of its own, which no dependency may replace.
         for name in self.missing():
