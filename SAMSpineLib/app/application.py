@@ -16,7 +16,7 @@ from SAMSpineLib.app.loading import Found, found_in, read_image, read_labels_on
 from SAMSpineLib.app.local_mirror import HERE, LocalMirror
 from SAMSpineLib.app.stage import SLICES, Stage
 from SAMSpineLib.app.uploads import Uploads
-from SAMSpineLib.app.views import build_views, drawn_lines, observe_slices, pixels_of
+from SAMSpineLib.app.views import build_views, drawn_lines, frame_of, observe_slices, pixels_of
 from SAMSpineLib.app.worker import Worker
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.result import AutoResult
@@ -291,6 +291,7 @@ class Application:
             return
         if result.levels and not result.message:
             self.tell(f"{len(result.levels)} vertebrae were found; those to look at first are marked")
+        self._aimed = False
         if self.desk.review:
             self.stage.jump(self.bench.to_world(self.desk.review[0].place))
 
@@ -340,6 +341,7 @@ class Application:
         flags = {row.segment_id: ", ".join(row.flags) for row in self.desk.review}
         if not self._aimed and any(row.millilitres for row in rows):
             self._aimed = True
+            self.stage.set_surfaces(wanted=bool(self.state.surfaces))
             self.stage.aim_at_segments()
         self.state.segments = [
             {
@@ -362,7 +364,9 @@ class Application:
         self._dirty_markers = False
         markers = self.desk.markers()
         for view in SLICES:
-            self.state[f"markers_{view}"] = drawn_lines(self.stage.slice_node(view), markers)
+            node = self.stage.slice_node(view)
+            self.state[f"markers_{view}"] = drawn_lines(node, markers)
+            self.state[f"frame_{view}"] = frame_of(node)
         self.state.flush()
 
 

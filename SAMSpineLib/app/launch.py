@@ -154,6 +154,8 @@ def connect(app: Application) -> None:
     server, state = app.server, app.state
     server.trigger("drawn")(app.drawn)
     server.trigger("act")(app.act)
+    server.trigger("pick")(app.pick)
+    server.trigger("visible")(app.set_visible)
     server.trigger("uploaded")(app.open_uploaded)
 
     async def phantom() -> None:

@@ -10,6 +10,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v3
 
 from SAMSpineLib.app.application import Application
+from SAMSpineLib.app.attributes import plain
 from SAMSpineLib.app.keys import KEYS, key_of
 from SAMSpineLib.app.saving import described
 from SAMSpineLib.app.stage import SLICES, WINDOWS
@@ -40,6 +41,7 @@ def initial_state(state: Any) -> None:
         }
     )  # fmt: skip
     state.update({f"markers_{view}": [] for view in SLICES})
+    state.update({f"frame_{view}": None for view in SLICES})
 
 
 def build_page(app: Application) -> None:
@@ -74,16 +76,18 @@ def _bar(app: Application) -> None:
     v3.VBtn("Segment the spine", v_if=("!running",), id="act-run", click=(app.act, "['run']"), variant="tonal",
             disabled=("!volume_name",), prepend_icon="mdi-auto-fix", size="small")  # fmt: skip
     with html.Div(v_if=("running",), classes="d-flex align-center", style="min-width: 22em"):
-        v3.VProgressLinear(model_value=("progress",), height=16, color="primary", aria_label="Progress", rounded=True)
-        html.Span("{{ stage }}", classes="mx-2 text-caption", style="white-space: nowrap")
+        v3.VProgressLinear(
+            model_value=("progress",), height=16, color="primary", rounded=True, **plain(aria_label="Progress")
+        )
+        html.Span("{{ stage }}", id="stage", classes="mx-2 text-caption", style="white-space: nowrap")
         v3.VBtn("Cancel", id="act-cancel", click=(app.act, "['cancel']"), size="small", variant="tonal")
-    v3.VSelect(v_model=("method",), items=("methods", METHODS), v_if=("!running",), aria_label="Method", id="method",
-               style="max-width: 11em", classes="mx-2", **SMALL)  # fmt: skip
+    v3.VSelect(v_model=("method",), items=("methods", METHODS), v_if=("!running",), id="method",
+               style="max-width: 11em", classes="mx-2", **plain(aria_label="Method"), **SMALL)  # fmt: skip
     v3.VSpacer()
-    v3.VSelect(v_model=("layout",), items=("layouts", list(layouts())), aria_label="Layout", id="layout",
-               style="max-width: 12em", **SMALL)  # fmt: skip
+    v3.VSelect(v_model=("layout",), items=("layouts", list(layouts())), id="layout", style="max-width: 12em",
+               **plain(aria_label="Layout"), **SMALL)  # fmt: skip
     v3.VBtn(icon="mdi-theme-light-dark", click="theme = theme === 'dark' ? 'light' : 'dark'", id="theme",
-            density="compact", classes="mx-2", aria_label="Dark or light")  # fmt: skip
+            density="compact", classes="mx-2", **plain(aria_label="Dark or light", title="Dark or light"))  # fmt: skip
 
 
 METHODS = [{"title": "by network", "value": "centres"}, {"title": "by atlases too", "value": "atlas"}]
@@ -101,15 +105,15 @@ def _menu(title: str, icon: str, name: str, entries: list[tuple[str, str]]) -> N
 def _button(app: Application, action: str, icon: str, title: str, **more: Any) -> None:
     text = f"{title} ({key_of(action)})"
     v3.VBtn(icon=icon, click=(app.act, f"['{action}']"), density="comfortable", size="small", variant="text",
-            title=text, aria_label=text, id=f"act-{action}", **more)  # fmt: skip
+            id=f"act-{action}", **plain(title=text, aria_label=text), **more)  # fmt: skip
 
 
 def _drawer(app: Application) -> None:
     with html.Div(classes="pa-2 d-flex", style="gap: 4px"):
         for tool, icon, title in TOOL_BUTTONS:
             text = f"{title} ({key_of(tool)})"
-            v3.VBtn(icon=icon, click=(app.act, f"['{tool}']"), density="comfortable", rounded="lg", title=text,
-                    aria_label=text, aria_pressed=(f"tool === '{tool}'",), id=f"tool-{tool}",
+            v3.VBtn(icon=icon, click=(app.act, f"['{tool}']"), density="comfortable", rounded="lg",
+                    id=f"tool-{tool}", **plain(title=text, aria_label=text, aria_pressed=(f"tool === '{tool}'",)),
                     variant=(f"tool === '{tool}' ? 'flat' : 'text'",),
                     color=(f"tool === '{tool}' ? 'primary' : undefined",))  # fmt: skip
     with html.Div(classes="px-2 d-flex align-center", style="gap: 4px"):
@@ -127,21 +131,25 @@ def _drawer(app: Application) -> None:
 
 
 def _segments(app: Application) -> None:
-    table = html.Div(id="segments", role="listbox", aria_label="Segments", classes="samspine-segments")
+    table = html.Div(id="segments", classes="samspine-segments", **plain(role="listbox", aria_label="Segments"))
     row = partial(
-        html.Div, v_for="one in segments", key=("one.id",), role="option", tabindex=0, classes="samspine-row",
-        aria_selected=("one.id === selected",), data_segment=("one.id",),
-        click=(app.pick, "[one.id]"), keydown_enter=(app.pick, "[one.id]"),
+        html.Div, v_for="one in segments", key=("one.id",), classes="samspine-row", click=(app.pick, "[one.id]"),
+        raw_attrs=[
+            *plain(role="option", tabindex="0")["raw_attrs"], "@keydown.enter=\"trigger('pick', [one.id])\"",
+            *plain(aria_selected=("one.id === selected",), data_segment=("one.id",))["raw_attrs"],
+        ],
     )  # fmt: skip
     with table, row():
         html.Span(classes="samspine-chip", style=("'background:' + one.colour",))
         html.Span("{{ one.name }}", style="flex: 1")
-        v3.VIcon("mdi-alert-outline", size="small", color="warning", v_if=("one.flags",), title=("one.flags",))
+        v3.VIcon("mdi-alert-outline", size="small", color="warning", v_if=("one.flags",), **plain(title=("one.flags",)))
         v3.VIcon("mdi-check", size="small", v_if=("one.done",))
         html.Span("{{ one.ml ? one.ml + ' cm³' : '' }}", classes="text-caption")
         v3.VBtn(icon=("one.visible ? 'mdi-eye' : 'mdi-eye-off'",), density="compact", size="small", variant="text",
-                click_stop=(app.set_visible, "[one.id]"),
-                aria_label=("(one.visible ? 'Hide ' : 'Show ') + one.name",))  # fmt: skip
+                raw_attrs=[
+                    "@click.stop=\"trigger('visible', [one.id])\"", "@keydown.enter.stop",
+                    *plain(aria_label=("(one.visible ? 'Hide ' : 'Show ') + one.name",))["raw_attrs"],
+                ])  # fmt: skip
 
 
 def _look() -> None:
@@ -156,7 +164,9 @@ def _look() -> None:
 def _status() -> None:
     v3.VProgressCircular(indeterminate=True, v_if=("busy || loading || is_uploading",), size=16, width=2, id="busy")
     html.Span("{{ busy || (loading ? 'Opening ' + loading : '') }}", classes="text-caption mx-2", id="doing")
-    html.Span("{{ message }}", classes="text-body-2", id="message", role="status", aria_live="polite")
+    html.Span("{{ message }}", classes="text-body-2", id="message", **plain(role="status", aria_live="polite"))
+    v3.VSpacer()
+    html.Span(id="place", classes="text-caption", **plain(aria_hidden="true"))
 
 
 def _series_dialog(app: Application) -> None:

@@ -48,7 +48,6 @@ class Stage:
         views = self.app.view_manager
         for view in views.get_slice_views():
             view.set_background_volume_id(self.volume_node.GetID())
-        self.set_surfaces(wanted=True)
         bench = Workbench(self.volume_node, self.node)
         self.reset_views()
         return bench
@@ -94,8 +93,11 @@ class Stage:
             display.SetVisibility2DFill(not outline)
 
     def set_surfaces(self, *, wanted: bool) -> None:
-        """Show segments in 3D or not; making their surfaces takes time with each step."""
-        if self.node is None:
+        """Show segments in 3D or not; making their surfaces takes time with each step.
+
+        An empty segmentation has none to make: ask again once there are voxels.
+        """
+        if self.node is None or wanted == self.node.GetSegmentation().ContainsRepresentation(SURFACE):
             return
         if wanted:
             self.node.CreateClosedSurfaceRepresentation()

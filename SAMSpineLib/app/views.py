@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from trame.widgets import html
 from trame.widgets import vuetify3 as v3
 from trame_slicer.app.logic.slice_view_logic import connect_slice_view_slider_to_state
@@ -14,6 +15,7 @@ from trame_slicer.rca_view import register_rca_factories
 from trame_slicer.views import Layout, LayoutDirection, ViewLayoutDefinition
 from vtkmodules.vtkCommonCore import vtkObject
 
+from SAMSpineLib.app.attributes import plain
 from SAMSpineLib.app.stage import SLICES
 from SAMSpineLib.mrml.desk import Marker
 from SAMSpineLib.mrml.slice_plane import SlicePlane
@@ -74,12 +76,12 @@ def _slice_furniture(server: Any, view_id: str, view: Any) -> None:
             v_model=(f"orientation_{view_id}", view.get_orientation()),
             items=("orientations", list(ORIENTATIONS)),
             density="compact", variant="plain", hide_details=True, theme="dark",
-            aria_label=f"Orientation of the {view_id} view", id=f"orientation-{view_id}",
+            id=f"orientation-{view_id}", **plain(aria_label=f"Orientation of the {view_id} view"),
         )  # fmt: skip
     with html.Div(classes="samspine-slider"):
         Slider(
             typed_state=connect_slice_view_slider_to_state(server, view),
-            theme="dark", density="compact", aria_label=f"Slice of the {view_id} view",
+            theme="dark", density="compact", id=f"slice-{view_id}", **plain(aria_label=f"Slice of the {view_id} view"),
         )  # fmt: skip
 
 
@@ -88,7 +90,7 @@ def _threed_furniture(_server: Any, view_id: str, view: Any) -> None:
     with html.Div(classes="samspine-corner"):
         v3.VBtn(
             icon="mdi-fit-to-page-outline", variant="text", density="compact", theme="dark",
-            click=view.reset_view, aria_label=f"Show everything in the {view_id} view",
+            click=view.reset_view, id=f"fit-{view_id}", **plain(aria_label=f"Show everything in the {view_id} view"),
         )  # fmt: skip
 
 
@@ -117,6 +119,14 @@ def drawn_lines(slice_node: Any, markers: Sequence[Marker]) -> list[dict[str, An
                 }
             )
     return lines
+
+
+def frame_of(slice_node: Any) -> dict[str, list[float]]:
+    """Return where (RAS mm) a slice view's upper left corner is, and how far its upper and left edge reach."""
+    plane, (width, height) = SlicePlane(slice_node), slice_node.GetDimensions()[:2]
+    origin, right, below = (np.array(plane.to_ras(x, y)) for x, y in ((0, height), (width, height), (0, 0)))
+    edges = {"origin": origin, "across": right - origin, "down": below - origin}
+    return {name: edge.round(4).tolist() for name, edge in edges.items()}
 
 
 def pixels_of(slice_node: Any, shares: Sequence[Sequence[float]]) -> list[tuple[float, float]]:

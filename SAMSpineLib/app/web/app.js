@@ -1,6 +1,8 @@
 // What only the browser can do: draw over a slice, listen to keys, send files. Everything else is Python's.
 (() => {
   "use strict";
+  // The page is there before its connection is.
+  const isLive = () => Boolean(window.trame && window.trame.state);
   const state = () => window.trame.state;
   const trigger = (name, ...args) => window.trame.trigger(name, args);
   const KINDS = { positivePoint: "point", negativePoint: "point", box: "box", scribble: "scribble", lasso: "lasso" };
@@ -29,14 +31,26 @@
   const stop = (event) => { event.preventDefault(); event.stopImmediatePropagation(); };
 
   document.addEventListener("pointerdown", (event) => {
-    const tool = window.trame && state().get("tool");
+    const tool = isLive() && state().get("tool");
     const surface = tool && event.button === 0 ? surfaceAt(event) : null;
     if (!surface) return;
     stop(event);
     if (document.activeElement) document.activeElement.blur();
     drawing = { surface, tool, pointer: event.pointerId, places: [share(surface, event)], negative: event.shiftKey };
   }, true);
+  // Where the mouse is in the patient.
+  const showPlace = (event) => {
+    const surface = surfaceAt(event);
+    const frame = surface && isLive() && state().get(`frame_${surface.dataset.view}`);
+    const line = document.getElementById("place");
+    if (!frame || !line) return;
+    const [x, y] = share(surface, event);
+    const at = [0, 1, 2].map((axis) => frame.origin[axis] + x * frame.across[axis] + y * frame.down[axis]);
+    line.textContent = ["R", "A", "S"].map((name, axis) => `${name} ${at[axis].toFixed(1)}`).join("  ");
+  };
+
   document.addEventListener("pointermove", (event) => {
+    showPlace(event);
     if (!drawing) return;
     stop(event);
     drawing.places.push(share(drawing.surface, event));
@@ -56,7 +70,7 @@
   document.addEventListener("pointercancel", () => { if (drawing) draft(drawing.surface, "", []); drawing = null; }, true);
   for (const name of ["mousedown", "mouseup", "click"]) {
     document.addEventListener(name, (event) => {
-      if (window.trame && state().get("tool") && event.button === 0 && surfaceAt(event)) stop(event);
+      if (isLive() && state().get("tool") && event.button === 0 && surfaceAt(event)) stop(event);
     }, true);
   }
 
@@ -68,7 +82,7 @@
     return (event.ctrlKey || event.metaKey ? "Ctrl+" : "") + (event.shiftKey && letter ? "Shift+" : "") + key;
   };
   document.addEventListener("keydown", (event) => {
-    if (!window.trame || event.altKey || isTyping(event.target)) return;
+    if (!isLive() || event.altKey || isTyping(event.target)) return;
     if (event.key === "Escape" && drawing) { draft(drawing.surface, "", []); drawing = null; return; }
     const action = event.key === "Escape" ? "noTool" : (state().get("keys") || {})[named(event)];
     if (!action) return;
