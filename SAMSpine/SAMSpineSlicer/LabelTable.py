@@ -8,6 +8,7 @@ import qt
 from SAMSpineLib.mrml.review_list import SegmentRow
 
 VISIBLE, COLOUR, NAME, MILLILITRES, STATUS = range(5)
+WIDTHS = {VISIBLE: 55, COLOUR: 55, NAME: 85, MILLILITRES: 85}
 
 
 class LabelTable:
@@ -25,6 +26,8 @@ class LabelTable:
         self._selected, self._renamed, self._shown = selected, renamed, shown
         self._rows: list[SegmentRow] = []
         self._withSource = False
+        for column, width in WIDTHS.items():
+            table.setColumnWidth(column, width)
         table.connect("itemSelectionChanged()", self._onSelection)
         table.connect("itemChanged(QTableWidgetItem*)", self._onItem)
 
