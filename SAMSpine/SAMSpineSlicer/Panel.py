@@ -77,13 +77,14 @@ class Panel:
         if self.parameterNode is not None:
             if self._guiTag is not None:
                 self.parameterNode.disconnectGui(self._guiTag)
-            self.parameterNode.RemoveObserver(self._nodeTag)
+            self.parameterNode.parameterNode.RemoveObserver(self._nodeTag)
         self._guiTag = self._nodeTag = None
         self._leaveNodes()
         self.parameterNode = parameterNode
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
-            self._nodeTag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onParameters)
+            node = parameterNode.parameterNode
+            self._nodeTag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._onParameters)
             self._onParameters()
 
     def enter(self) -> None:

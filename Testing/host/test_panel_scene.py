@@ -205,3 +205,51 @@ def test_renumbering_moves_the_chain_and_clicks_go_on(l3: Any) -> None:
     l3.click("L5", key="N")
     l3.settle()
     assert len(l3.panel.desk.markers()) == 3
+
+
+class Editor:
+    """The Segment Editor's widget, as far as its undo goes."""
+
+    def __init__(self, node: Any) -> None:
+        import slicer
+
+        self.node, self.history = node, slicer.vtkSegmentationHistory()
+        self.history.SetSegmentation(node.GetSegmentation())
+
+    def segmentationNode(self) -> Any:
+        return self.node
+
+    def saveStateForUndo(self) -> None:
+        self.history.SaveState()
+
+
+def test_a_click_is_a_step_of_the_segment_editors_undo_and_undone_there_it_is_undone_here(l3: Any) -> None:
+    import slicer
+
+    editor = Editor(l3.segmentation)
+    slicer.modules.SegmentEditorWidget = type("Widget", (), {"editor": editor})
+    first = l3.voxels("L3")
+    l3.click("L3", key="N")
+    l3.settle()
+    assert not np.array_equal(l3.voxels("L3"), first)
+    editor.history.RestorePreviousState()
+    assert np.array_equal(l3.voxels("L3"), first)
+    l3.click("L5", key="N")
+    l3.settle()
+    assert len(l3.panel.desk.markers()) == 2
+    del slicer.modules.SegmentEditorWidget
+
+
+def test_the_segment_editors_editable_area_holds_for_clicks(l3: Any) -> None:
+    import slicer
+
+    node = slicer.vtkMRMLSegmentEditorNode()
+    node.SetSingletonTag("SegmentEditor")
+    node = l3.host.scene.AddNode(node)
+    node.SourceVolumeIntensityMaskOn()
+    node.SetSourceVolumeIntensityMaskRange(250, 5000)
+    l3.choose("L4")
+    l3.click("L4")
+    l3.settle()
+    assert l3.voxels("L4").any()
+    assert (l3.image.array[l3.voxels("L4")] >= 250).all()
