@@ -29,6 +29,7 @@ from SAMSpineLib.volume import Grid, Volume, slices_of
 
 HOST = Path(__file__).resolve().parents[1] / "Testing" / "host"
 LEVELS = ("L3", "L2", "L4")
+TURN_MS = 2
 SIZE, SPACING, CLICKS = (512, 512, 300), (0.75, 0.75, 1.0), 12
 
 
@@ -42,7 +43,7 @@ class Ticker:
         self._last = (time.perf_counter(), time.thread_time())
         self._timer = qt.QTimer()
         self._timer.connect("timeout()", self._tick)
-        self._timer.start(0)
+        self._timer.start(TURN_MS)  # rarely enough to leave the processor to the engine
 
     def _tick(self) -> None:
         now = (time.perf_counter(), time.thread_time())
