@@ -23,7 +23,9 @@ class Shortcuts:
             return
         for key in KEYS:
             shortcut = qt.QShortcut(qt.QKeySequence(key.sequence), window)
-            shortcut.connect("activated()", getattr(self._ui, key.button).click)
+            press = getattr(self._ui, key.button).click
+            shortcut.connect("activated()", press)
+            shortcut.connect("activatedAmbiguously()", press)  # another module has the key as well
             self._shortcuts.append(shortcut)
 
     def remove(self) -> None:
