@@ -235,6 +235,11 @@ class Application:
         self.select(segment_id)
         self.stage.jump_to(self.bench, segment_id)
 
+    def jump(self, place: Sequence[float]) -> None:
+        """Let all slice views go through a place (RAS mm)."""
+        r, a, s = (float(one) for one in place)
+        self.stage.jump((r, a, s))
+
     def add(self, name: str) -> None:
         """Select the segment of a name, made if need be."""
         self.attempt(lambda: self.select(add_segment(self.bench.node, name, self.bench.table)))
@@ -351,7 +356,7 @@ class Application:
             }
             for row in rows
         ]  # fmt: skip
-        self.state.busy = self.worker.doing
+        self.state.busy, self.state.steps = self.worker.doing, self.worker.steps
         self.state.timing = [round(1000 * one, 1) for one in (self.worker.timing.engine, self.worker.timing.node)]
         self._refresh_markers()
 

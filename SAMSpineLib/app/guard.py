@@ -59,7 +59,7 @@ def middleware(guard: Guard) -> Callable[[web.Request, _Handler], Awaitable[web.
         if guard.token is not None and "token" in request.query:
             moved = web.HTTPFound("index.html")
             moved.set_cookie(COOKIE, guard.token, httponly=True, samesite="Strict")
-            return moved
+            raise moved
         return await handler(request)
 
     return guarded

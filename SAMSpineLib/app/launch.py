@@ -155,6 +155,7 @@ def connect(app: Application) -> None:
     server.trigger("drawn")(app.drawn)
     server.trigger("act")(app.act)
     server.trigger("pick")(app.pick)
+    server.trigger("jump")(app.jump)
     server.trigger("visible")(app.set_visible)
     server.trigger("uploaded")(app.open_uploaded)
 

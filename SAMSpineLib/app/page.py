@@ -34,7 +34,7 @@ def initial_state(state: Any) -> None:
             "trame__title": "SAMSpine", "trame__favicon": None, "theme": "dark", "message": "", "busy": "",
             "loading": "", "is_uploading": False, "volume_name": "", "tool": "", "selected": "", "segments": [],
             "running": False, "progress": 0.0, "stage": "", "method": "centres", "series": [], "timing": [0.0, 0.0],
-            "window": "Bone", "opacity": 0.5, "outline": False, "surfaces": True, "crosshair": True,
+            "steps": 0, "window": "Bone", "opacity": 0.5, "outline": False, "surfaces": True, "crosshair": True,
             "layout": "Four-Up", "orientations": list(ORIENTATIONS),
             "keys": {key.sequence: key.action for key in KEYS}, "new_name": None, "new_number": None,
             "names": [label.name for label in spine_labels()],
@@ -62,12 +62,12 @@ def build_page(app: Application) -> None:
 def _bar(app: Application) -> None:
     v3.VAppBarTitle("SAMSpine {{ volume_name ? '- ' + volume_name : '' }}", style="flex: 0 1 auto; min-width: 9em")
     _menu("Open", "mdi-folder-open-outline", "open-menu", [
-        ("Image file or zip ...", "window.samspine.choose('volume', false)"),
-        ("Folder of DICOM files ...", "window.samspine.choose('volume', true)"),
-        ("Segmentation to go on with ...", "window.samspine.choose('segmentation', false)"),
-        ("Synthetic spine", "trigger('phantom')"),
+        ("Image file or zip ...", "choose volume"),
+        ("Folder of DICOM files ...", "folder volume"),
+        ("Segmentation to go on with ...", "choose segmentation"),
+        ("Synthetic spine", "phantom"),
     ])  # fmt: skip
-    saving = [(one["title"], f"window.samspine.save('{one['key']}')") for one in described()]
+    saving = [(one["title"], f"save {one['key']}") for one in described()]
     _menu("Save", "mdi-content-save-outline", "save-menu", saving)
     v3.VDivider(vertical=True, classes="mx-2")
     _button(app, "undo", "mdi-undo", "Undo")
@@ -94,12 +94,13 @@ METHODS = [{"title": "by network", "value": "centres"}, {"title": "by atlases to
 
 
 def _menu(title: str, icon: str, name: str, entries: list[tuple[str, str]]) -> None:
+    """Add a menu of titles and what the page's script does for each."""
     with v3.VMenu():
         with v3.Template(v_slot_activator="{ props }"):
             v3.VBtn(title, v_bind="props", prepend_icon=icon, id=name, size="small", variant="text")
         with v3.VList(density="compact", id=f"{name}-list"):
             for text, click in entries:
-                v3.VListItem(title=text, click=click)
+                v3.VListItem(title=text, **plain(data_samspine=click))
 
 
 def _button(app: Application, action: str, icon: str, title: str, **more: Any) -> None:

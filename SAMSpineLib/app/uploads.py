@@ -145,6 +145,6 @@ class Uploads:
 def _is_wanted(name: str) -> bool:
     """Tell a scan's files in a zip from what systems and scanners put beside them."""
     path = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    hidden = any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in path.parts)
     known = name.lower().endswith(SUFFIXES) or bool(_NUMBERED.fullmatch(path.suffix))
     return not hidden and known and path.name.upper() != "DICOMDIR" and not name.lower().endswith(".zip")

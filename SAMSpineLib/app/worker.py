@@ -41,6 +41,7 @@ class Worker:
         """Tell `changed` whenever what is being done changes."""
         self.doing = ""
         self.timing = Timing()
+        self.steps = 0  # that are done
         self._changed = changed
         self._waiting: deque[_Posted] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -84,6 +85,7 @@ class Worker:
             else:
                 posted.failed(error)
         finally:
+            self.steps += 1
             self.timing = Timing(answered - started, time.perf_counter() - answered)
             self._changed()
 

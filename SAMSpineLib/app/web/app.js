@@ -39,16 +39,24 @@
     drawing = { surface, tool, pointer: event.pointerId, places: [share(surface, event)], negative: event.shiftKey };
   }, true);
   // Where the mouse is in the patient.
-  const showPlace = (event) => {
+  const placeAt = (event) => {
     const surface = surfaceAt(event);
     const frame = surface && isLive() && state().get(`frame_${surface.dataset.view}`);
-    const line = document.getElementById("place");
-    if (!frame || !line) return;
+    if (!frame) return null;
     const [x, y] = share(surface, event);
-    const at = [0, 1, 2].map((axis) => frame.origin[axis] + x * frame.across[axis] + y * frame.down[axis]);
+    return [0, 1, 2].map((axis) => frame.origin[axis] + x * frame.across[axis] + y * frame.down[axis]);
+  };
+  const showPlace = (event) => {
+    const at = placeAt(event);
+    const line = document.getElementById("place");
+    if (!at || !line) return;
     line.textContent = ["R", "A", "S"].map((name, axis) => `${name} ${at[axis].toFixed(1)}`).join("  ");
   };
 
+  document.addEventListener("dblclick", (event) => {
+    const at = isLive() && !state().get("tool") && placeAt(event);
+    if (at) trigger("jump", at);
+  }, true);
   document.addEventListener("pointermove", (event) => {
     showPlace(event);
     if (!drawing) return;
@@ -164,5 +172,17 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     say(`Saved ${link.download}`);
   };
-  window.samspine = { choose, save };
+  const menu = {
+    choose: (kind) => choose(kind, false),
+    folder: (kind) => choose(kind, true),
+    save,
+    phantom: () => trigger("phantom"),
+  };
+  document.addEventListener("click", (event) => {
+    const entry = event.target.closest && event.target.closest("[data-samspine]");
+    if (!entry) return;
+    const [what, argument] = entry.dataset.samspine.split(" ");
+    menu[what](argument);
+  });
+  window.samspine = menu;
 })();

@@ -1,0 +1,273 @@
+"""The page in a real browser, in the order in which a person meets it: each test goes on where the last one ended."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .conftest import Case, Screen, dice
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_page_opens_on_the_image_that_was_given(a_screen: Screen) -> None:
+    assert a_screen.state("volume_name") == "case"
+    assert "click on a vertebra" in a_screen.state("message")
+    assert [one["name"] for one in a_screen.state("segments")] == ["L3"]
+    for view in ("Red", "Green", "Yellow"):
+        assert a_screen.colours(view).max() > 60, f"the {view} view is black"
+
+
+def test_a_click_on_l3_in_the_axial_view_segments_it(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
+    place = a_phantom.centre("L3")
+    a_screen.show("Red", place)
+    a_screen.key("p")
+    a_screen.wait("state('tool') === 'positivePoint'")
+    a_screen.after(lambda: a_screen.click("Red", place))
+    assert dice(a_screen.labels(tmp_path, a_phantom) > 0, a_phantom.mask("L3")) > 0.8
+    assert float(a_screen.segment("L3")["ml"]) > 10
+
+
+def test_pixels_and_node_agree(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
+    mask = a_screen.labels(tmp_path, a_phantom) > 0
+    a_screen.page.wait_for_timeout(1000)  # the still image follows the quick one
+    seen = a_screen.colours("Red")
+    coloured = seen[..., 0] - seen[..., 1] > 25
+    origin, across, down = a_screen.frame("Red")
+    rows, columns = coloured.shape
+    places = [(y, x) for y in range(4, rows, 8) for x in range(4, columns, 8)]
+    voxels = [a_phantom.grid.voxel_at(origin + x / columns * across + y / rows * down) for y, x in places]
+    expected = np.array([voxel is not None and mask[voxel] for voxel in voxels])
+    found = np.array([coloured[place] for place in places])
+    assert expected.sum() > 20
+    assert dice(expected, found) > 0.9
+
+
+def test_the_prompt_is_drawn_where_it_was_given(a_screen: Screen, a_phantom: Case) -> None:
+    marker = a_screen.page.locator("svg[data-view=Red] polyline.samspine-marker").bounding_box()
+    x, y = a_screen.pixel("Red", a_phantom.centre("L3"))
+    assert abs(marker["x"] + marker["width"] / 2 - x) < 3
+    assert abs(marker["y"] + marker["height"] / 2 - y) < 3
+
+
+def test_a_negative_click_takes_away_and_undo_brings_it_back(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
+    before = a_screen.labels(tmp_path, a_phantom)
+    inside = np.argwhere(before > 0)
+    rear = inside[np.abs(inside[:, 0] - inside[:, 0].mean()) < 1][:, ::-1]
+    place = max(a_phantom.grid.to_ras(rear.astype(float)), key=lambda ras: -ras[1])
+    a_screen.show("Red", place)
+    a_screen.key("n")
+    a_screen.wait("state('tool') === 'negativePoint'")
+    a_screen.after(lambda: a_screen.click("Red", place))
+    after = a_screen.labels(tmp_path, a_phantom)
+    voxel = a_phantom.grid.voxel_at(place)
+    assert before[voxel]
+    assert not after[voxel]
+    a_screen.after(lambda: a_screen.key("Control+z"))
+    assert np.array_equal(a_screen.labels(tmp_path, a_phantom), before)
+    a_screen.after(lambda: a_screen.page.click("#act-redo"))
+    assert np.array_equal(a_screen.labels(tmp_path, a_phantom), after)
+    a_screen.after(lambda: a_screen.page.click("#act-undo"))
+
+
+def test_the_next_vertebra_is_one_key_away_and_takes_a_box(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
+    a_screen.key(".")
+    a_screen.wait("state('selected') === 'L4'")
+    a_screen.wait("state('segments').find(one => one.name === 'L3').done")
+    place = a_phantom.centre("L4")
+    a_screen.show("Yellow", place)
+    a_screen.choose("box")
+    corner = np.array([0.0, 22.0, 18.0])
+    a_screen.after(lambda: a_screen.drag("Yellow", [place - corner, place + corner]))
+    labels = a_screen.labels(tmp_path, a_phantom)
+    assert float(a_screen.segment("L4")["ml"]) > 5
+    assert (labels == 23)[a_phantom.grid.voxel_at(place)]
+    assert dice(labels == 22, a_phantom.mask("L3")) > 0.8
+
+
+def test_a_scribble_and_a_lasso_are_prompts_too(a_screen: Screen, a_phantom: Case) -> None:
+    a_screen.page.keyboard.press(",")
+    a_screen.wait("state('selected') === 'L3'")
+    a_screen.page.keyboard.press(",")
+    a_screen.wait("state('selected') === 'L2'")
+    place = a_phantom.centre("L2")
+    a_screen.show("Yellow", place)
+    a_screen.choose("scribble")
+    across = np.array([0.0, 6.0, 0.0])
+    a_screen.after(lambda: a_screen.drag("Yellow", [place - across, place, place + across]))
+    first = float(a_screen.segment("L2")["ml"])
+    assert first > 10
+    a_screen.choose("lasso")
+    up = np.array([0.0, 0.0, 5.0])
+    a_screen.after(lambda: a_screen.drag("Yellow", [place - across - up, place + up, place + across - up]))
+    assert float(a_screen.segment("L2")["ml"]) > 10
+
+
+def test_slice_and_orientation_change_what_is_seen(a_screen: Screen) -> None:
+    before, seen = a_screen.frame("Green")[0], a_screen.colours("Green")
+    slider = a_screen.page.locator(".samspine-slider [role=slider]").nth(1)
+    slider.focus()
+    for _ in range(4):
+        slider.press("ArrowRight")
+    a_screen.wait("Math.abs(state('frame_Green').origin[1] - argument) > 1", float(before[1]))
+    a_screen.page.evaluate("window.trame.state.set('orientation_Green', 'Axial')")
+    a_screen.wait("Math.abs(state('frame_Green').down[1]) > 1")
+    a_screen.page.wait_for_timeout(700)
+    assert np.abs(a_screen.colours("Green") - seen).mean() > 3
+    a_screen.page.evaluate("window.trame.state.set('orientation_Green', 'Coronal')")
+    a_screen.wait("Math.abs(state('frame_Green').down[1]) < 1")
+
+
+def test_window_opacity_and_layout_follow_the_controls(a_screen: Screen) -> None:
+    seen = a_screen.colours("Red")
+    a_screen.page.evaluate("window.trame.state.set('window', 'Soft tissue')")
+    a_screen.page.wait_for_timeout(700)
+    assert np.abs(a_screen.colours("Red") - seen).mean() > 3
+    a_screen.page.evaluate("window.trame.state.update({window: 'Bone', layout: 'Red slice only'})")
+    a_screen.page.locator("svg[data-view=Green]").wait_for(state="detached")
+    assert a_screen.page.locator("svg[data-view=Red]").bounding_box()["width"] > 900
+    a_screen.page.evaluate("window.trame.state.set('layout', 'Four-Up')")
+    a_screen.page.locator("svg[data-view=Green]").wait_for()
+
+
+def test_a_segment_is_hidden_and_shown(a_screen: Screen) -> None:
+    a_screen.page.get_by_label("Hide L3").click()
+    a_screen.wait("state('segments').find(one => one.name === 'L3').visible === false")
+    a_screen.page.get_by_label("Show L3").click()
+    a_screen.wait("state('segments').find(one => one.name === 'L3').visible === true")
+
+
+@pytest.mark.parametrize("name", ["seg.nrrd", "nifti", "stl", "mrb"])
+def test_what_is_saved_opens_elsewhere(a_screen: Screen, a_phantom: Case, tmp_path: Path, name: str) -> None:
+    path = a_screen.saved(name, tmp_path)
+    if name == "seg.nrrd":
+        import SimpleITK as sitk
+
+        assert sitk.GetArrayFromImage(sitk.ReadImage(str(path))).any()
+    elif name == "mrb":
+        assert names_in_bundle(path, tmp_path) == {"L2", "L3", "L4"}
+    else:
+        with zipfile.ZipFile(path) as packed:
+            packed.extractall(tmp_path)
+        if name == "nifti":
+            import SimpleITK as sitk
+
+            image = sitk.ReadImage(str(tmp_path / "case.nii.gz"))
+            assert image.GetSize() == a_phantom.labels.shape[::-1]
+        else:
+            found = sorted(one.name for one in tmp_path.glob("*.stl"))
+            assert len(found) == 3
+            assert all((tmp_path / one).stat().st_size > 1000 for one in found)
+
+
+def names_in_bundle(path: Path, folder: Path) -> set[str]:
+    """Open a scene with slicer-core and return the names of its segments."""
+    from SAMSpineLib.mrml.scene import headless_scene
+
+    with zipfile.ZipFile(path) as packed:
+        packed.extractall(folder / "bundle")
+    scene = headless_scene()
+    scene.SetURL(str(next((folder / "bundle").rglob("*.mrml"))))
+    scene.Import()
+    assert scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode").GetImageData() is not None
+    segmentation = scene.GetFirstNodeByClass("vtkMRMLSegmentationNode").GetSegmentation()
+    return {segmentation.GetSegment(one).GetName() for one in segmentation.GetSegmentIDs()}
+
+
+def test_a_reload_keeps_the_session(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
+    before, segments = a_screen.labels(tmp_path, a_phantom), a_screen.state("segments")
+    a_screen.page.reload()
+    a_screen.wait_idle()
+    assert a_screen.state("segments") == segments
+    assert np.array_equal(a_screen.labels(tmp_path, a_phantom), before)
+    a_screen.page.wait_for_timeout(1500)
+    assert a_screen.colours("Red").max() > 60
+
+
+def test_a_broken_file_is_refused_in_a_sentence_and_changes_nothing(a_screen: Screen, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.nii.gz"
+    broken.write_bytes(b"this is no image")
+    upload(a_screen, [broken])
+    a_screen.wait("state('message').includes('broken.nii.gz')")
+    assert "/" not in a_screen.state("message")
+    assert a_screen.state("volume_name") == "case"
+    program = tmp_path / "program.exe"
+    program.write_bytes(b"MZ")
+    upload(a_screen, [program], waits=False)
+    a_screen.wait("state('message').includes('program.exe is of a type')")
+    a_screen.wrong[:] = [text for text in a_screen.wrong if "400" not in text]  # the browser's own word on a refusal
+
+
+def test_a_long_run_can_be_cancelled(a_screen: Screen) -> None:
+    a_screen.wait_idle()
+    a_screen.page.click("#act-run")
+    a_screen.page.wait_for_selector("#act-cancel")
+    a_screen.page.click("#act-cancel")
+    a_screen.wait("!state('running') && !state('busy')")
+    assert "Cancelled" in a_screen.state("message")
+    assert float(a_screen.segment("L3")["ml"]) > 10
+
+
+def test_an_image_is_sent_and_opened(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
+    packed = tmp_path / "other.zip"
+    with zipfile.ZipFile(packed, "w") as into:
+        into.write(a_phantom.path, "scan/other.nii.gz")
+    upload(a_screen, [packed])
+    a_screen.wait("state('volume_name') === 'other'")
+    a_screen.wait_idle()
+    assert [one["ml"] for one in a_screen.state("segments")] == [""]
+
+
+def test_a_segmentation_is_sent_and_goes_on(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
+    from SAMSpineLib.io import write_segmentation
+    from SAMSpineLib.labels import spine_labels
+
+    labels = np.where(np.isin(a_phantom.labels, [22, 23]), a_phantom.labels, 0)
+    path = tmp_path / "earlier.seg.nrrd"
+    write_segmentation(path, labels, a_phantom.grid, spine_labels())
+    upload(a_screen, [path])
+    a_screen.wait("state('message').includes('to go on with')")
+    a_screen.wait("state('segments').filter(one => one.ml).length === 2")
+    assert {one["name"] for one in a_screen.state("segments") if one["ml"]} == {"L3", "L4"}
+
+
+def test_the_chain_is_renumbered(a_screen: Screen) -> None:
+    a_screen.page.evaluate("window.trame.trigger('pick', ['L3'])")
+    a_screen.wait("state('selected') === 'L3'")
+    a_screen.page.evaluate("window.trame.state.set('new_number', 'L2')")
+    a_screen.wait("state('segments').some(one => one.name === 'L2' && one.ml)")
+    a_screen.wait_idle()
+    assert {one["name"] for one in a_screen.state("segments") if one["ml"]} == {"L2", "L3"}
+    a_screen.wait_idle()
+
+
+def test_dark_and_light(a_screen: Screen) -> None:
+    background = "getComputedStyle(document.querySelector('header')).backgroundColor"
+    dark = a_screen.page.evaluate(background)
+    a_screen.page.click("#theme")
+    a_screen.wait("state('theme') === 'light'")
+    a_screen.page.wait_for_timeout(500)
+    assert a_screen.page.evaluate(background) != dark
+
+
+def test_nothing_went_wrong_on_the_page_or_in_the_server(a_screen: Screen) -> None:
+    assert a_screen.wrong == []
+    assert a_screen.served.complaints == []
+    assert a_screen.served.process.poll() is None
+
+
+def upload(screen: Screen, paths: list[Path], *, waits: bool = True) -> None:
+    """Choose files as the dialog does."""
+    with screen.page.expect_file_chooser() as chooser:
+        screen.page.click("#open-menu")
+        screen.page.get_by_text("Image file or zip" if not is_labels(paths) else "Segmentation to go on").click()
+    chooser.value.set_files([str(path) for path in paths])
+    if waits:
+        screen.wait("!state('is_uploading') && !state('loading')")
+
+
+def is_labels(paths: list[Path]) -> bool:
+    return paths[0].name.endswith(".seg.nrrd")
