@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .conftest import Case, Screen, dice
+from .appdriver import Case, Screen, dice
 
 pytestmark = pytest.mark.browser
 
