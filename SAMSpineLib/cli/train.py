@@ -37,6 +37,9 @@ def command(
     start: Annotated[
         Path | None, typer.Option(metavar="WEIGHTS", help="Begin with these weights instead of fresh ones.")
     ] = None,
+    only: Annotated[
+        str, typer.Option(metavar="PART", help="Teach one part, for example ribs; the rest stays as --start has it.")
+    ] = "",
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run.")] = None,
     phantoms: Annotated[int | None, typer.Option(min=0, help="How many synthetic spines to make.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed trains the same weights.")] = None,
@@ -46,7 +49,7 @@ def command(
 
     What is not given here the recipe decides.
     """
-    chosen = adapted(recipe, alone=data is None, steps=steps, phantoms=phantoms, seed=seed)
+    chosen = adapted(recipe, alone=data is None, only=only, steps=steps, phantoms=phantoms, seed=seed)
     check_folder(out)
     try:
         import torch  # noqa: F401
@@ -68,7 +71,7 @@ def command(
         typer.echo(f"Wrote {weights} after {chosen.steps} steps on {len(cases)} cases; its curve: {out / 'log.csv'}")
 
 
-def adapted(name: str, *, alone: bool, steps: int | None, phantoms: int | None, seed: int | None) -> Recipe:
+def adapted(name: str, *, alone: bool, only: str, steps: int | None, phantoms: int | None, seed: int | None) -> Recipe:
     """Return a recipe with what the user decided instead.
 
     Raises:
@@ -85,6 +88,7 @@ def adapted(name: str, *, alone: bool, steps: int | None, phantoms: int | None, 
         steps=recipe.steps if steps is None else steps,
         phantoms=recipe.phantoms if phantoms is None else phantoms,
         seed=recipe.seed if seed is None else seed,
+        only=only,
         phantom_share=1.0 if alone else recipe.phantom_share,
     )
 

@@ -24,8 +24,10 @@ def save_weights(path: Path, network: nn.Module, metadata: dict[str, str]) -> Pa
     return path
 
 
-def load_weights(path: Path, network: nn.Module) -> dict[str, str]:
+def load_weights(path: Path, network: nn.Module, *, may_lack: str = "") -> dict[str, str]:
     """Fill a network from a safetensors file and return the file's metadata.
+
+    The part named `may_lack` keeps the weights that it has where the file has none for it.
 
     Raises:
         ModelError: if the file is missing, is not safetensors, or belongs to another network.
@@ -40,13 +42,19 @@ def load_weights(path: Path, network: nn.Module) -> dict[str, str]:
     except (SafetensorError, OSError, ValueError) as error:
         msg = f"The weights '{path}' are damaged or no safetensors file ({error}); restore the file or train it anew"
         raise ModelError(msg) from error
+    kept = {name: value for name, value in network.state_dict().items() if may_lack and is_part(name, may_lack)}
     try:
-        network.load_state_dict({name: _full(value) for name, value in tensors.items()})
+        network.load_state_dict(kept | {name: _full(value) for name, value in tensors.items()})
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         msg = f"The weights '{path}' belong to another network ({first}); choose the model they were trained for"
         raise ModelError(msg) from error
     return dict(metadata)
+
+
+def is_part(name: str, part: str) -> bool:
+    """Tell whether a weight's name belongs to a part of the network, which has the name of a module."""
+    return name.startswith(f"{part}.")
 
 
 def _full(value: torch.Tensor) -> torch.Tensor:

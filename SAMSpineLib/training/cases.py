@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 OTHER = 1000
 MAX_PLACES = 4000
 
+# What is a rib in the numberings that know ribs: one value in a phantom, 24 in TotalSegmentator's.
+PHANTOM_RIBS = (OTHER + 1,)
+RIBS = {"totalsegmentator": tuple(range(OTHER + 92, OTHER + 116))}
+
 # Networks see 1.5 to 2 mm voxels: finer phantoms would only cost time.
 TRAINING_PHANTOMS = PhantomSettings.training(spacing=1.5)
 
@@ -43,15 +47,27 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """An image with its label map (K, J, I; int16; `OTHER` + id for structures outside the label table)."""
+    """An image with its label map (K, J, I; int16; `OTHER` + id for structures outside the label table).
+
+    `ribs` are the values that are ribs; none where the map does not tell ribs from background.
+    """
 
     image: Volume
     labels: npt.NDArray[np.int16] = field(repr=False)
     structures: tuple[Structure, ...] = field(repr=False)
     weight: float = 1.0
+    ribs: tuple[int, ...] = ()
 
     @classmethod
-    def build(cls, image: Volume, labels: npt.NDArray[np.int16], *, weight: float = 1.0, smallest: int = 50) -> Case:
+    def build(
+        cls,
+        image: Volume,
+        labels: npt.NDArray[np.int16],
+        *,
+        weight: float = 1.0,
+        smallest: int = 50,
+        ribs: tuple[int, ...] = (),
+    ) -> Case:
         """Index the structures of at least `smallest` voxels."""
         places = ndimage.find_objects(labels)
         boxes = {value: box for value, box in enumerate(places, start=1) if box is not None}
@@ -60,7 +76,7 @@ class Case:
         if not found:
             msg = f"A training case needs labelled structures, '{image.name}' has none of {smallest} voxels or more"
             raise LabelError(msg)
-        return cls(image, labels, tuple(found), weight)
+        return cls(image, labels, tuple(found), weight, ribs)
 
 
 def _structure(image: Volume, labels: npt.NDArray[np.int16], value: int, box: tuple[slice, ...]) -> Structure:
@@ -120,7 +136,7 @@ def _read_case(folder: Path, row: dict[str, str], table: LabelTable) -> Case:
     # The table's S1 to S5 are pieces of one bone that every other source labels as a whole.
     segments = [label.value for label in table if label.group == "sacral segment"]
     own[np.isin(own, segments)] = table.by_name("sacrum").value
-    return Case.build(image, own, weight=_weight(row))
+    return Case.build(image, own, weight=_weight(row), ribs=RIBS.get(row["ids"], ()))
 
 
 def to_own_values(labels: npt.NDArray[Any], ids: str, table: LabelTable) -> npt.NDArray[np.int16]:
@@ -152,7 +168,7 @@ def phantom_case(seed: int, settings: PhantomSettings | None = None) -> Case:
     phantom = make_phantom(seed, settings)
     extras = phantom.extras.array.astype(np.int16)
     labels = np.where(phantom.labels.array > 0, phantom.labels.array.astype(np.int16), extras + OTHER * (extras > 0))
-    return Case.build(phantom.image, labels.astype(np.int16))
+    return Case.build(phantom.image, labels.astype(np.int16), ribs=PHANTOM_RIBS)
 
 
 def phantom_files(folder: Path, count: int, *, first_seed: int) -> Iterator[Path]:
@@ -172,4 +188,4 @@ def load_phantom(path: Path) -> Case:
     """Read a phantom that `phantom_files` made."""
     with np.load(path) as stored:
         image = Volume.from_array(stored["image"], stored["ijk_to_ras"], name=path.stem)
-        return Case.build(image, stored["labels"])
+        return Case.build(image, stored["labels"], ribs=PHANTOM_RIBS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,9 @@ class WindowSampler:
         if rng.random() < OTHER_CONTRAST:
             image = in_other_contrast(image, rng)
         labels = sample_labels(self._spines[index], case.image.grid, grid)
-        return image, localiser_target(labels, grid, self._centres[index])
+        target = localiser_target(labels, grid, self._centres[index])
+        ribs = np.isin(sample_labels(case.labels, case.image.grid, grid), case.ribs) if case.ribs else None
+        return image, replace(target, ribs=ribs)
 
     def _place(self, case: Case, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Choose the middle of a window (RAS mm)."""

@@ -28,7 +28,7 @@ class LocaliserTarget:
     """Truth on one patch: bone (K, J, I), heat (K, J, I), offsets (3, K, J, I) in mm along I, J, K of the patch.
 
     `vertebrae` (K, J, I) marks where offsets mean something; `levels` (K/2, J/2, I/2) are indices into `LEVEL_VALUES`,
-    `IGNORED` where there is no spine.
+    `IGNORED` where there is no spine. `ribs` (K, J, I) marks ribs; None where nobody labelled them.
     """
 
     bone: npt.NDArray[np.bool_] = field(repr=False)
@@ -36,6 +36,7 @@ class LocaliserTarget:
     offsets: Field = field(repr=False)
     vertebrae: npt.NDArray[np.bool_] = field(repr=False)
     levels: npt.NDArray[np.int64] = field(repr=False)
+    ribs: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
 
 
 def vertebra_centre(mask: npt.NDArray[np.bool_], spacing: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -10,8 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from SAMSpineLib.models.weights import load_weights, save_weights
+from SAMSpineLib.errors import ModelError
+from SAMSpineLib.models.weights import is_part, load_weights, save_weights
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.checkpoint import TrainingState
 from SAMSpineLib.training.recipes import Recipe
@@ -30,14 +32,16 @@ def train(
 ) -> Path:
     """Train until `recipe.steps` and return the weights file; what lies in `folder` is continued.
 
-    A run that has nothing to continue begins with the weights in `start`, or with fresh ones.
+    A run that has nothing to continue begins with the weights in `start`, or with fresh ones. Weights for a run that
+    teaches one part only may lack that part.
 
     Writes `checkpoint.pt` every few minutes and when it is interrupted, `log.csv` and TensorBoard events,
     `recipe.json`, and in the end `<model>.safetensors` (the moving average, fp16). A run that is interrupted and
     continued ends in the same weights as one that is not.
 
     Raises:
-        ModelError: if the checkpoint in `folder`, or `start`, is damaged or another network's.
+        ModelError: if the checkpoint in `folder`, or `start`, is damaged or another network's, or if the network has no
+            such part as `recipe.only`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(recipe, cases)
@@ -72,12 +76,27 @@ def _start(task: Task, recipe: Recipe, start: Path | None) -> TrainingState:
     torch.manual_seed(recipe.seed)
     network = task.network()
     if start is not None:
-        load_weights(start, network)
+        load_weights(start, network, may_lack=recipe.only)
+    if recipe.only:
+        _freeze_but(network, recipe.only)
     network = network.to(device).to(memory_format=torch.channels_last_3d)
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        [weight for weight in network.parameters() if weight.requires_grad],
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        betas=(0.9, 0.98),
     )
     return TrainingState.fresh(network, optimiser, recipe.seed)
+
+
+def _freeze_but(network: nn.Module, part: str) -> None:
+    """Let nothing be learnt but one part of a network."""
+    weights = dict(network.named_parameters())
+    if not any(is_part(name, part) for name in weights):
+        msg = f"The network has no part '{part}', it has: {', '.join(name for name, _ in network.named_children())}"
+        raise ModelError(msg)
+    for name, weight in weights.items():
+        weight.requires_grad_(is_part(name, part))
 
 
 def train_step(state: TrainingState, recipe: Recipe, task: Task) -> dict[str, float]:

@@ -10,7 +10,8 @@ class Recipe:
     """What shapes any run; saved beside the weights. `model` names an entry of the `CONFIGS` of its network.
 
     The learning rate warms up, stays, and falls linearly to zero over the last `cooldown` of the steps, so that a run
-    can be lengthened on resume.
+    can be lengthened on resume. `only` names the part of the network that is taught, for example `ribs`, while the rest
+    stays as it was; empty teaches all of it.
     """
 
     model: str
@@ -26,6 +27,7 @@ class Recipe:
     phantom_share: float = 0.5
     seed: int = 1
     checkpoint_minutes: float = 4.0
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class LocaliserRecipe(Recipe):
     heat_share: float = 10.0
     offset_share: float = 1.0
     level_share: float = 1.0
+    rib_share: float = 1.0
 
 
 RECIPES: dict[str, Recipe] = {

@@ -16,9 +16,10 @@ from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
 
 Array = npt.NDArray[np.float64]
 
-T11, T12, L1, L4, L5 = 18, 19, 20, 23, 24
+C7, T11, T12, L1, L4, L5 = 7, 18, 19, 20, 23, 24
 T13, L6, SACRUM = 28, 25, 26
 VARIANTS = (T13, L6)
+THORACIC = (*range(8, 20), T13)
 # Nearest other gaps from which the spacing at a gap is judged. Half of them may be odd; over six levels the spacing
 # itself grows by less than `gap_spread`.
 _NEAREST = 6
@@ -150,8 +151,8 @@ class Chain:
         return path
 
 
-def build_chain(evidence: Array, gaps: Array | None, settings: LevelSettings) -> Chain:
-    """Weigh evidence (N, 25) and gaps (N - 1,) in mm; see `assign_levels`."""
+def build_chain(evidence: Array, gaps: Array | None, ribs: Array, settings: LevelSettings) -> Chain:
+    """Weigh evidence (N, 25), gaps (N - 1,) in mm and log-odds of ribs (N,); see `assign_levels`."""
     count = len(evidence)
     spurious, index = np.log(settings.spurious), np.arange(count)
     between = np.maximum(index[None, :] - index[:, None] - 1, 0)
@@ -165,7 +166,7 @@ def build_chain(evidence: Array, gaps: Array | None, settings: LevelSettings) ->
     rare = {T13: settings.t13, L6: settings.l6}
     start = np.log([rare.get(value, 1.0) for value in STATES]) + spurious * index[:, None]
     end = np.zeros((count, len(STATES))) + spurious * index[::-1, None]
-    return Chain(_emission(evidence, settings), steps, start, end)
+    return Chain(_emission(evidence, settings) + _bearing(ribs), steps, start, end)
 
 
 def _emission(evidence: Array, settings: LevelSettings) -> Array:
@@ -182,6 +183,14 @@ def _emission(evidence: Array, settings: LevelSettings) -> Array:
     odds = np.log((1 - settings.floor) * np.exp(tempered) * len(LEVEL_VALUES) + settings.floor)
     shown_as = [value if value in LEVEL_VALUES else _neighbour(value, -1) for value in STATES]
     return np.asarray(odds[:, [LEVEL_VALUES.index(value) for value in shown_as]])
+
+
+def _bearing(ribs: Array) -> Array:
+    """Return (N, S) how much likelier than by chance what was seen of the ribs is if the detection is this level."""
+    sign = np.where(np.isin(STATES, THORACIC), -1.0, 1.0)
+    # Beside C7 rises the first rib, which is T1's: what is seen there speaks neither for nor against C7.
+    sign[STATES.index(C7)] = 0.0
+    return np.asarray(np.log(2.0) - np.logaddexp(0.0, sign * ribs[:, None]))
 
 
 def _follow(settings: LevelSettings) -> Array:

@@ -52,7 +52,11 @@ class LevelAssignment:
 
 
 def assign_levels(
-    evidence: npt.ArrayLike, gaps_mm: npt.ArrayLike | None, *, settings: LevelSettings | None = None
+    evidence: npt.ArrayLike,
+    gaps_mm: npt.ArrayLike | None,
+    *,
+    ribs: npt.ArrayLike | None = None,
+    settings: LevelSettings | None = None,
 ) -> LevelAssignment:
     """Number a chain of detections as a whole (Viterbi, forward-backward).
 
@@ -62,16 +66,17 @@ def assign_levels(
     Args:
         evidence: (N, 25) log-probabilities of `LEVEL_VALUES` for each detection, head to foot.
         gaps_mm: (N - 1,) distances between the centres of successive detections; None if unknown.
+        ribs: (N,) log-odds that each detection bears ribs, as thoracic vertebrae do; None if nobody looked.
         settings: how much is believed of the evidence.
 
     Raises:
-        ModelError: if the evidence or the gaps are of another shape or not numbers.
+        ModelError: if the evidence, the gaps or the ribs are of another shape or not numbers.
     """
     settings = settings or LevelSettings()
     rows, gaps = _checked(evidence, gaps_mm)
     if len(rows) == 0:
         return LevelAssignment((), (), (), ambiguous=False, message="")
-    chain = build_chain(rows, gaps, settings)
+    chain = build_chain(rows, gaps, _checked_ribs(ribs, len(rows)), settings)
     total, best = chain.total(), chain.through(np.maximum)
     sure = float(np.exp(best.max() - total)) >= settings.sure
     values, *others = _numberings(chain, best, settings)
@@ -96,6 +101,15 @@ def _checked(evidence: npt.ArrayLike, gaps_mm: npt.ArrayLike | None) -> tuple[Ar
         msg = f"{len(rows)} vertebrae need {needed} distances between centres, in mm from 0, got {gaps.tolist()}"
         raise ModelError(msg)
     return rows, gaps
+
+
+def _checked_ribs(ribs: npt.ArrayLike | None, count: int) -> Array:
+    """Return the log-odds (N,) as an array of float, 0 where nothing is known."""
+    odds = np.zeros(count) if ribs is None else np.asarray(ribs, np.float64)
+    if odds.shape != (count,) or not np.isfinite(odds).all():
+        msg = f"{count} vertebrae need {count} log-odds of ribs, got {odds.tolist()}"
+        raise ModelError(msg)
+    return odds
 
 
 def _numberings(chain: Chain, best: Array, settings: LevelSettings) -> list[tuple[int, ...]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.instances import Instance, Instances, InstanceSettings, find_instances
 from SAMSpineLib.engine.autonomous.levels import LevelAssignment, assign_levels, renumber
+from SAMSpineLib.engine.autonomous.ribs import rib_evidence
 from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES, Localisation
 from SAMSpineLib.volume import Grid, Volume
 
@@ -91,13 +92,14 @@ def survey(volume: Volume, localiser: Localises, *, progress: Share | None = Non
     """
     seen = localiser.localise(volume, progress=progress)
     instances = find_instances(seen, settings=InstanceSettings(sure=SURE_OF_A_SPINE), view=volume.grid)
-    return Survey(instances, _numbered(instances), volume.grid)
+    ribs = rib_evidence(seen, instances, volume.grid)
+    return Survey(instances, _numbered(instances, ribs), volume.grid)
 
 
-def _numbered(instances: Instances) -> LevelAssignment:
-    """Number instances by what was seen of each, and by the distances between them."""
+def _numbered(instances: Instances, ribs: npt.NDArray[np.float64]) -> LevelAssignment:
+    """Number instances by what was seen of each, by the distances between them and by which bear ribs."""
     seen = instances.instances
     evidence = np.array([one.evidence for one in seen]).reshape(len(seen), len(LEVEL_VALUES))
     centres = np.array([one.centre for one in seen]).reshape(len(seen), 3)
     gaps = np.linalg.norm(np.diff(centres, axis=0), axis=1) if len(seen) > 1 else None
-    return assign_levels(evidence, gaps)
+    return assign_levels(evidence, gaps, ribs=ribs)

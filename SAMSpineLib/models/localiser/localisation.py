@@ -29,6 +29,7 @@ class Localisation:
             belongs to; meaningless where `bone` is low.
         level_grid: about 6 mm, the same field of view.
         levels: (25, K, J, I) on `level_grid`, log-probabilities of `LEVEL_VALUES`, given that a voxel is spine.
+        ribs: (K, J, I) on `grid`, probability that a voxel belongs to a rib.
     """
 
     grid: Grid
@@ -37,3 +38,4 @@ class Localisation:
     offsets: Field = field(repr=False)
     level_grid: Grid
     levels: Field = field(repr=False)
+    ribs: Field = field(repr=False)

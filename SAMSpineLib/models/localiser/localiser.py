@@ -55,7 +55,7 @@ class VolumeLocaliser:
                 progress(min(done / expected, 1.0))
             return tuple(part.float().cpu() for part in maps)
 
-        bone, heat, offsets, levels = windows(image, look)
+        bone, heat, offsets, ribs, levels = windows(image, look)
         return Localisation(
             grid=grid,
             bone=torch.sigmoid(bone)[0, 0].numpy(),
@@ -63,6 +63,7 @@ class VolumeLocaliser:
             offsets=OFFSET_UNIT_MM * offsets[0].numpy(),
             level_grid=_every_second(grid),
             levels=torch.log_softmax(levels, dim=1)[0].numpy(),
+            ribs=torch.sigmoid(ribs)[0, 0].numpy(),
         )
 
     def grid_of(self, volume: Volume) -> Grid:

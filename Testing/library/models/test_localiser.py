@@ -25,7 +25,8 @@ class Intensity(torch.nn.Module):
 
     def forward(self, image):
         halves = image[..., ::2, ::2, ::2]
-        return LocaliserMaps(image.clone(), image.clone(), image.repeat(1, 3, 1, 1, 1), halves.repeat(1, 25, 1, 1, 1))
+        offsets, levels = image.repeat(1, 3, 1, 1, 1), halves.repeat(1, 25, 1, 1, 1)
+        return LocaliserMaps(image.clone(), image.clone(), offsets, image.clone(), levels)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def volume():
 def test_maps_have_the_size_of_the_window_and_levels_half_of_it(name):
     config = CONFIGS[name]
     maps = Localiser(config)(torch.zeros(1, 1, *config.window))
-    assert maps.bone.shape == maps.heat.shape == (1, 1, *config.window)
+    assert maps.bone.shape == maps.heat.shape == maps.ribs.shape == (1, 1, *config.window)
     assert maps.offsets.shape == (1, 3, *config.window)
     assert maps.levels.shape == (1, len(LEVEL_VALUES), *(n // 2 for n in config.window))
 
@@ -59,6 +60,7 @@ def test_every_map_lies_where_its_voxels_were_read(volume):
     assert inside.sum() > 1000
     assert np.abs(found.heat - expected)[inside].max() < 0.03
     assert np.allclose(found.offsets[1], OFFSET_UNIT_MM * found.heat, atol=1e-4)
+    assert np.allclose(found.ribs, found.bone)
     assert np.allclose(found.level_grid.to_ras([3, 4, 5]), found.grid.to_ras([6, 8, 10]))
     assert np.allclose(np.exp(found.levels).sum(axis=0), 1, atol=1e-4)
     low, high = found.grid.corners().min(axis=0), found.grid.corners().max(axis=0)

@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
+from SAMSpineLib.errors import ModelError
 from SAMSpineLib.models.localiser.config import TINY
 from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
 from SAMSpineLib.training.localiser_patches import WindowSampler
 from SAMSpineLib.training.localiser_targets import IGNORED, localiser_target, vertebra_centre
+from SAMSpineLib.training.localiser_task import LocaliserTask
 from SAMSpineLib.training.loop import train
 from SAMSpineLib.training.recipes import RECIPES
 from SAMSpineLib.volume import Grid
@@ -72,6 +76,37 @@ def test_windows_show_image_and_target_at_the_same_place(case):
             bright.append(image[target.bone].mean() - image[~target.bone].mean())
     assert seen > 15
     assert np.median(bright) > 0.2
+
+
+def test_ribs_are_taught_where_they_are_labelled_and_nowhere_else(case):
+    """An organ stands for the ribs, which this low back has none of."""
+    rng, organ = np.random.default_rng(4), max(one.value for one in case.structures)
+    targets = [WindowSampler([replace(case, ribs=(organ,))], TINY).draw(rng)[1] for _ in range(10)]
+    assert any(target.ribs.any() for target in targets)
+    assert not any((target.ribs & target.bone).any() for target in targets)
+    unlabelled = WindowSampler([replace(case, ribs=())], TINY).draw(rng)[1]
+    assert unlabelled.ribs is None
+    task = LocaliserTask(SMOKE, [replace(case, ribs=())])
+    _, figures = task.loss(task.network(), rng, torch.device("cpu"))
+    assert np.isnan(figures[task.figures.index("rib_dice")])
+
+
+def test_one_part_can_be_taught_alone_from_weights_that_lack_it(case, tmp_path):
+    first = load_file(train(replace(SMOKE, steps=2), [case], tmp_path / "a"))
+    without = tmp_path / "without.safetensors"
+    save_file({name: value for name, value in first.items() if not name.startswith("ribs.")}, without)
+    with pytest.raises(ModelError, match=r"ribs\."):
+        train(replace(SMOKE, steps=2), [case], tmp_path / "b", start=without)
+    second = load_file(train(replace(SMOKE, steps=4, only="ribs"), [case], tmp_path / "c", start=without))
+    assert second.keys() == first.keys()
+    changed = {name for name in first if not torch.equal(first[name], second[name])}
+    assert changed
+    assert all(name.startswith("ribs.") for name in changed)
+
+
+def test_a_part_that_the_network_does_not_have_is_refused(case, tmp_path):
+    with pytest.raises(ModelError, match="no part 'rib', it has: encoder"):
+        train(replace(SMOKE, steps=2, only="rib"), [case], tmp_path)
 
 
 def test_the_localiser_learns_on_one_case_and_repeats_itself(case, tmp_path):

@@ -14,6 +14,7 @@ from SAMSpineLib.training.localiser_targets import localiser_target, vertebra_ce
 from SAMSpineLib.training.synthetic import PhantomSettings, make_phantom
 from SAMSpineLib.volume import Grid
 
+RIB = 1  # in a phantom's extras
 VERTEBRAE = (*range(1, 26), 28)
 
 
@@ -27,10 +28,15 @@ def centres_of(labels: np.ndarray, grid: Grid) -> dict[int, np.ndarray]:
     return centres
 
 
-def ideal_localisation(labels: np.ndarray, grid: Grid, centres: Mapping[int, np.ndarray] | None = None) -> Localisation:
+def ideal_localisation(
+    labels: np.ndarray, grid: Grid, ribs: np.ndarray, centres: Mapping[int, np.ndarray] | None = None
+) -> Localisation:
     """Return what a perfect localiser would say of a label map (K, J, I) whose grid's axes are R, A and S.
 
     Args:
+        labels: see above.
+        grid: where the label map lies.
+        ribs: (K, J, I), which voxels are ribs.
         centres: RAS mm, of vertebrae that are cut; the label map's own where None.
     """
     present = set(np.unique(labels).tolist())
@@ -43,7 +49,7 @@ def ideal_localisation(labels: np.ndarray, grid: Grid, centres: Mapping[int, np.
     matrix[:3, :3] *= 2
     return Localisation(
         grid, truth.bone.astype(np.float32) * 0.95, truth.heat, truth.offsets,
-        Grid(truth.levels.shape, matrix), np.log(likely).astype(np.float32),
+        Grid(truth.levels.shape, matrix), np.log(likely).astype(np.float32), ribs.astype(np.float32),
     )  # fmt: skip
 
 
@@ -53,6 +59,7 @@ class Spine:
 
     labels: np.ndarray
     grid: Grid
+    ribs: np.ndarray
     centres: Mapping[int, np.ndarray]
     ideal: Localisation
 
@@ -71,19 +78,21 @@ class Spine:
         first, last = wanted.index(levels[0]), wanted.index(levels[1])
         kept = [*wanted[first : last + 1], *([27] if levels[1] == 26 else [])]
         labels[~np.isin(labels, kept)] = 0
+        ribs = phantom.extras.array == RIB
         centres = centres_of(labels, grid)
-        return cls(labels, grid, centres, ideal_localisation(labels, grid, centres))
+        return cls(labels, grid, ribs, centres, ideal_localisation(labels, grid, ribs, centres))
 
     def with_labels(self, labels: np.ndarray) -> Spine:
         """Return another spine on the same grid."""
         centres = centres_of(labels, self.grid)
-        return Spine(labels, self.grid, centres, ideal_localisation(labels, self.grid, centres))
+        return Spine(labels, self.grid, self.ribs, centres, ideal_localisation(labels, self.grid, self.ribs, centres))
 
     def cropped(self, extent: tuple[int, int, int, int, int, int]) -> Spine:
         """Return a part of the field of view, with the centres of the whole."""
         i0, i1, j0, j1, k0, k1 = extent
-        labels, grid = self.labels[k0 : k1 + 1, j0 : j1 + 1, i0 : i1 + 1], self.grid.crop(extent)
-        return Spine(labels, grid, self.centres, ideal_localisation(labels, grid, self.centres))
+        box = np.s_[k0 : k1 + 1, j0 : j1 + 1, i0 : i1 + 1]
+        labels, ribs, grid = self.labels[box], self.ribs[box], self.grid.crop(extent)
+        return Spine(labels, grid, ribs, self.centres, ideal_localisation(labels, grid, ribs, self.centres))
 
 
 @pytest.fixture(scope="session")

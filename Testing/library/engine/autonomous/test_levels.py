@@ -97,6 +97,34 @@ def test_the_last_rib_anchors_what_is_above_and_below():
     assert min(found.confidence) > 0.8
 
 
+def test_the_last_rib_fixes_a_numbering_that_nothing_else_does():
+    truth = (T10, T11, T12, L1, L2)
+    unsure = one_of(*[range(8, 25)] * 5)
+    assert assign_levels(unsure, spacing(truth)).ambiguous
+    found = assign_levels(unsure, spacing(truth), ribs=[3.0, 3.0, 3.0, -3.0, -3.0])
+    assert found.values == truth
+    assert min(found.confidence) > 0.8
+
+
+def test_ribs_outweigh_names_that_are_one_level_off_and_little_sure():
+    truth = (T10, T11, T12, L1, L2)
+    wrong = sharp(T11, T12, L1, L2, L3, depth=1.0)
+    assert assign_levels(wrong, spacing(truth)).values == (T11, T12, L1, L2, L3)
+    assert assign_levels(wrong, spacing(truth), ribs=[2.4, 2.4, 2.4, -2.4, -2.4]).values == truth
+
+
+def test_ribs_that_nobody_saw_change_nothing():
+    truth = (T11, T12, L1)
+    silent = assign_levels(sharp(*truth), spacing(truth), ribs=[0.0] * 3)
+    assert silent == assign_levels(sharp(*truth), spacing(truth))
+
+
+@pytest.mark.parametrize("ribs", [[1.0], [1.0, np.nan], [[1.0], [1.0]]])
+def test_log_odds_of_ribs_that_do_not_fit_are_refused(ribs):
+    with pytest.raises(ModelError, match="log-odds of ribs"):
+        assign_levels(sharp(T12, L1), None, ribs=ribs)
+
+
 def test_a_neck_anchors_what_follows_it():
     found = assign_levels(one_of(CERVICAL, CERVICAL, *[THORACIC] * 4), None)
     assert found.values == (6, 7, 8, 9, 10, 11)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,6 @@ from SAMSpineLib.engine.autonomous.prompters import AtlasPrompter, CentrePrompte
 from SAMSpineLib.engine.autonomous.review import flags_of
 from SAMSpineLib.engine.autonomous.survey import survey
 from SAMSpineLib.labels import spine_labels
-from SAMSpineLib.models.localiser.localisation import Localisation
 from SAMSpineLib.models.protocols import Prompter
 from SAMSpineLib.prompts import MaskPrompt, Point
 from SAMSpineLib.resampling import sample
@@ -75,10 +75,8 @@ def test_the_result_is_the_sessions_own_and_a_click_corrects_it(session, low_bac
 
 
 def test_an_image_without_a_spine_gives_no_segment_and_says_so(session, low_back):
-    empty = Localisation(
-        low_back.grid, np.zeros_like(low_back.ideal.bone), np.zeros_like(low_back.ideal.heat),
-        np.zeros_like(low_back.ideal.offsets), low_back.ideal.level_grid, low_back.ideal.levels,
-    )  # fmt: skip
+    seen = low_back.ideal
+    empty = replace(seen, bone=0 * seen.bone, heat=0 * seen.heat, offsets=0 * seen.offsets)
     result = segment_spine(session, Oracle(empty))
     assert result.message == NOTHING_FOUND == "no vertebra found"
     assert result.levels == ()
@@ -146,11 +144,7 @@ def test_atlases_of_the_same_spine_give_masks_closer_to_the_truth_than_coarse_on
     """The coarse masks are spoiled; an atlas that is the truth itself must mend them."""
     rng = np.random.default_rng(1)
     bone = low_back.ideal.bone * (rng.random(low_back.ideal.bone.shape) > 0.25)
-    spoiled = Localisation(
-        low_back.grid, bone.astype(np.float32), low_back.ideal.heat, low_back.ideal.offsets,
-        low_back.ideal.level_grid, low_back.ideal.levels,
-    )  # fmt: skip
-    oracle, volume = Oracle(spoiled), _volume(low_back)
+    oracle, volume = Oracle(replace(low_back.ideal, bone=bone.astype(np.float32))), _volume(low_back)
     atlas = Atlas("same", low_back.labels.astype(np.uint8), low_back.grid)
     fused = AtlasPrompter(oracle, [atlas]).prompt(volume)
     coarse = CentrePrompter(oracle).prompt(volume)

@@ -166,7 +166,9 @@ def _bearers(seed: int) -> set[int]:
     )
     ribs = phantom.extras.array == 1
     labels = phantom.labels.array
-    return {v for v in (17, 18, 19, 28, 20, 21, 22) if (ndimage.binary_dilation(labels == v, iterations=3) & ribs).any()}
+    return {
+        v for v in (17, 18, 19, 28, 20, 21, 22) if (ndimage.binary_dilation(labels == v, iterations=3) & ribs).any()
+    }
 
 
 def test_the_last_rib_is_that_of_t12_and_few_people_have_one_more() -> None:
