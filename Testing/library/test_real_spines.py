@@ -14,6 +14,7 @@ from SAMSpineLib.evaluation.metrics import dice
 from SAMSpineLib.evaluation.robot import next_click
 from SAMSpineLib.io import read_volume
 from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.volume import Extent, Volume, slices_of
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
@@ -64,6 +65,17 @@ def test_one_negative_and_one_positive_click_better_the_worst_vertebra(lumbar: A
     session.undo()
     session.undo()
     assert np.array_equal(session.mask(worst) > 0, before)
+
+
+def test_a_chest_that_no_training_saw_is_counted_right(networks: Any, data_dir: Path) -> None:
+    session = Session(networks[0])
+    session.set_volume(read_volume(data_dir / "ct/LIDC-IDRI-0001/dicom"))
+    result = segment_spine(session, networks[1])
+    mask = read_volume(data_dir / "ct/LIDC-IDRI-0001/vertebrae_verse-ids.nii.gz")
+    truth = sample_labels(mask.array, mask.grid, session.volume.grid)
+    values = [level.value for level in result.levels]
+    assert values == list(range(values[0], values[0] + len(values)))
+    assert sum(dice(truth == value, result.labels == value) > 0.5 for value in values) >= 15
 
 
 def cropped(volume: Volume, extent: Extent) -> Volume:
