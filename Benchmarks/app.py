@@ -38,7 +38,8 @@ WATCH = """
     return red - green > 25;
   };
   window.clicked = window.seen = null;
-  document.addEventListener("pointerup", () => { window.clicked = performance.now(); window.seen = null; }, true);
+  // The page keeps a drawing to itself: only the window hears of it before.
+  window.addEventListener("pointerup", () => { window.clicked = performance.now(); window.seen = null; }, true);
   item.addEventListener("load", (event) => {
     if (event.target.tagName === "IMG" && window.clicked && !window.seen && coloured(event.target)) {
       window.seen = performance.now();
@@ -95,7 +96,7 @@ def _clicks(path: str) -> list[tuple[float, float, float]]:
 def _one_click(screen: Any, x: float, y: float) -> tuple[float, float, float]:
     before = screen.state("steps")
     screen.page.mouse.click(x, y)
-    screen.page.wait_for_function("window.seen && window.clicked && window.seen > window.clicked", timeout=60000)
+    screen.page.wait_for_function("window.seen && window.clicked && window.seen > window.clicked", timeout=20000)
     total = screen.page.evaluate("window.seen - window.clicked")
     screen.wait("state('steps') > argument && !state('busy')", before)
     engine, node = screen.state("timing")

@@ -32,6 +32,7 @@ from SAMSpineLib.mrml.workbench import Workbench
 from SAMSpineLib.volume import Volume
 
 _LOG = logging.getLogger(__name__)
+TABLE_DELAY = 0.03  # seconds: what a click has changed is drawn before it is listed
 STAGES = {"localise": "Looking for vertebrae", "register": "Registering atlases", "segment": "Segmenting"}
 
 
@@ -338,7 +339,7 @@ class Application:
         """Show what has changed when there is time, once for all changes until then."""
         if not self._dirty:
             self._dirty = True
-            _soon(self._refresh)
+            _soon(self._refresh, TABLE_DELAY)
 
     def _refresh(self) -> None:
         self._dirty = False
@@ -375,14 +376,14 @@ class Application:
         self.state.flush()
 
 
-def _soon(action: Callable[[], None]) -> None:
-    """Do something in the next turn of the event loop, or now where none runs yet."""
+def _soon(action: Callable[[], None], seconds: float = 0.0) -> None:
+    """Do something in a later turn of the event loop, or now where none runs yet."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         action()
         return
-    loop.call_soon(action)
+    loop.call_later(seconds, action)
 
 
 def _without_folder(text: str, folder: Path) -> str:

@@ -68,6 +68,8 @@ def run_app(
     name = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 - compared, not bound
     url = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
     os.environ["WSLINK_READY_MSG"] = ""
+    # What is sent are JPEGs, mostly: to compress them again takes time and saves nothing.
+    os.environ.setdefault("WSLINK_WS_COMPRESS", "0")
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         # Else VTK tries for seconds, and for each view, to find a screen that is not there.
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")

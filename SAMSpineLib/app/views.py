@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from trame_slicer.app.logic.slice_view_logic import connect_slice_view_slider_to
 from trame_slicer.app.ui.slider import Slider
 from trame_slicer.core import LayoutManager, SlicerApp
 from trame_slicer.rca_view import register_rca_factories
-from trame_slicer.views import Layout, LayoutDirection, ViewLayoutDefinition
+from trame_slicer.views import Layout, LayoutDirection, ScheduledRenderStrategy, ViewLayoutDefinition
 from vtkmodules.vtkCommonCore import vtkObject
 
 from SAMSpineLib.app.attributes import plain
@@ -22,6 +23,7 @@ from SAMSpineLib.mrml.slice_plane import SlicePlane
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
 POINT_PIXELS = 5.0
+THREED_DELAY = 0.08  # seconds
 GREEN, RED = "#33dd55", "#ff4444"
 # Vue makes the lines; the draft of what is being drawn is the script's alone.
 OVERLAY = """
@@ -33,6 +35,26 @@ OVERLAY = """
   <polyline />
 </svg>
 """
+
+
+class _AfterSlices(ScheduledRenderStrategy):  # type: ignore[misc]
+    """Draws a 3D view a moment later than asked: without a GPU it takes long, and slices should come first."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self._inner, self._waits = inner, False
+
+    def schedule_render(self) -> None:
+        if not self._waits:
+            self._waits = True
+            asyncio.get_running_loop().call_later(THREED_DELAY, self._draw)
+
+    def did_render(self) -> None:
+        self._inner.did_render()
+
+    def _draw(self) -> None:
+        self._waits = False
+        self._inner.schedule_render()
 
 
 def layouts() -> dict[str, Layout]:
@@ -63,6 +85,8 @@ def build_views(server: Any, slicer_app: SlicerApp) -> LayoutManager:
         manager.register_layout_dict(layouts())
     finally:
         vtkObject.GlobalWarningDisplayOn()
+    for view in slicer_app.view_manager.get_threed_views():
+        view.set_scheduled_render(_AfterSlices(view._scheduled_render))  # noqa: SLF001 - there is no other way to it
     manager.set_layout("Four-Up")
     return manager
 

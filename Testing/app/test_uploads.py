@@ -31,7 +31,7 @@ def received(uploads: Uploads, name: str, *parts: bytes, into: str | None = None
     [
         ("ct.nii.gz", "ct.nii.gz"),
         ("../../etc/ct.nii", "etc/ct.nii"),
-        ("/root/ct.nrrd", "root/ct.nrrd"),
+        ("/data/ct.nrrd", "data/ct.nrrd"),
         ("C:\\scans\\ct.mha", "C_/scans/ct.mha"),
         ("study/IM0001", "study/IM0001"),
         ("study/1.2.840.113", "study/1.2.840.113"),
