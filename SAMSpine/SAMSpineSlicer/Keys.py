@@ -1,7 +1,8 @@
 """The keys of the panel, said once: shortcuts, tooltips and help text are made from this table.
 
-None is a key of the Segment Editor (digits, q w z y i, Esc, space) or of the slice views (r t v g b f, arrows,
-brackets). Undo and redo are the Segment Editor's too, which is closed while this panel is open.
+None is a key of the slice views (r t v g b f, arrows, brackets), nor one that the Segment Editor has for something else
+(digits, q w z y i / * < >, Esc, space). Undo, redo, and full stop and comma for the next and previous segment are the
+Segment Editor's too; it gives its keys back when it is left, as it is while this panel is open.
 """
 
 from typing import NamedTuple

@@ -89,15 +89,22 @@ class SegmentsSection:
         self._panel.attempt(add)
 
     def _onTerminology(self) -> None:
-        """Ask Slicer's own dialog for a name and a code."""
-        dialog = getattr(slicer, "qSlicerTerminologyNavigatorDialog", None)
-        logic = slicer.modules.terminologies.logic()
-        if dialog is None:
+        """Ask for a name and a code in Slicer's own terminology browser."""
+        browser = getattr(slicer, "qSlicerTerminologyNavigatorWidget", None)
+        if browser is None:
             self._panel.tell(_("This Slicer has no terminology browser; type a name"))
             return
+        # Slicer's own dialog around the browser cannot be called from Python.
+        dialog, widget = qt.QDialog(self.ui.terminologyButton), browser()
+        buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+        layout = qt.QVBoxLayout(dialog)
+        layout.addWidget(widget)
+        layout.addWidget(buttons)
+        buttons.connect("accepted()", dialog.accept)
+        buttons.connect("rejected()", dialog.reject)
         entry = slicer.vtkSlicerTerminologyEntry()
-        if dialog.getTerminology(entry, self.ui.terminologyButton):
-            self._terminology = logic.SerializeTerminologyEntry(entry)
+        if dialog.exec_() and widget.terminologyEntry(entry):
+            self._terminology = slicer.modules.terminologies.logic().SerializeTerminologyEntry(entry)
             self.ui.newSegmentNameEdit.text = entry.GetTypeObject().GetCodeMeaning()
 
     def _onRenumber(self) -> None:

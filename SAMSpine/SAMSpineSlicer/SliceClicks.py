@@ -11,7 +11,8 @@ from SAMSpineSlicer.SliceMarkers import SliceMarkers
 # Before the view's own handling of the left button (window and level), which is left out for what is ours.
 PRIORITY = 100.0
 LEAST_MOVE = 3.0
-EVENTS = ("LeftButtonPressEvent", "MouseMoveEvent", "LeftButtonReleaseEvent")
+# The second of two quick clicks comes as a double click, with no press of its own; Slicer would maximise the view.
+EVENTS = ("LeftButtonPressEvent", "LeftButtonDoubleClickEvent", "MouseMoveEvent", "LeftButtonReleaseEvent")
 KIND_OF_TOOL = {
     "positivePoint": "point",
     "negativePoint": "point",
@@ -85,7 +86,7 @@ class SliceClicks:
             view.show(markers)
 
     def _onEvent(self, name: str) -> Callable[[Any, str], None]:
-        handlers = dict(zip(EVENTS, (self._press, self._move, self._release), strict=True))
+        handlers = dict(zip(EVENTS, (self._press, self._press, self._move, self._release), strict=True))
 
         def handle(interactor: Any, event: str) -> None:
             if handlers[event](name, interactor):
@@ -95,7 +96,7 @@ class SliceClicks:
 
     def _abort(self, interactor: Any, name: str, event: str) -> None:
         """Keep an event from everyone after us."""
-        place = 4 * list(self.views).index(name) + EVENTS.index(event)
+        place = (len(EVENTS) + 1) * list(self.views).index(name) + EVENTS.index(event)  # one more tag: the slice node's
         interactor.GetCommand(self._tags[place][1]).SetAbortFlag(1)
 
     def _press(self, name: str, interactor: Any) -> bool:

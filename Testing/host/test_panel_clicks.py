@@ -64,6 +64,13 @@ def test_a_negative_click_undo_and_redo(l3: Any) -> None:
     assert np.array_equal(l3.voxels("L3"), second)
 
 
+def test_the_second_of_two_quick_clicks_is_a_prompt_too(l3: Any) -> None:
+    l3.host.key("N")
+    l3.host.second_click("Red", l3.place("L2"))
+    l3.settle()
+    assert [marker.positive for marker in l3.panel.desk.markers()] == [True, False]
+
+
 def test_a_click_on_a_marker_takes_the_prompt_back(l3: Any) -> None:
     first = l3.voxels("L3")
     l3.click("L2", key="N")
@@ -176,3 +183,33 @@ def test_out_of_view_the_panel_takes_neither_keys_nor_clicks(l3: Any) -> None:
     l3.host.click("Red", l3.place("L4"))
     l3.settle()
     assert len(l3.panel.desk.markers()) == 2
+
+
+def test_a_new_segment_takes_name_and_code_from_slicers_terminology(
+    spine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser stands for Slicer's, which is not here; what is around it is real."""
+    import qt
+    import slicer
+
+    from SAMSpineLib.labels import spine_labels
+    from SAMSpineLib.mrml.segment_labels import tag_of
+
+    coded = spine_labels().by_name("sacrum").terminology
+
+    class Browser(qt.QWidget):
+        def terminologyEntry(self, entry: Any) -> bool:
+            return bool(slicer.modules.terminologies.logic().DeserializeTerminologyEntry(coded, entry))
+
+    monkeypatch.setattr(slicer, "qSlicerTerminologyNavigatorWidget", Browser, raising=False)
+    monkeypatch.setattr(qt.QDialog, "exec_", lambda _: True)
+    ui = spine.host.ui
+    ui.manualSection.collapsed = False
+    spine.host.process()
+    spine.host.press(ui.terminologyButton)
+    named = ui.newSegmentNameEdit.text
+    spine.host.press(ui.addSegmentButton)
+    segment = spine.segmentation.GetSegmentation().GetNthSegment(0)
+    assert named == "Sacrum"
+    assert segment.GetName() == "sacrum"
+    assert f"^{spine_labels().by_name('sacrum').code}^" in tag_of(segment, segment.GetTerminologyEntryTagName())

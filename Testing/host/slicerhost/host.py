@@ -175,6 +175,14 @@ class Host:
         QtTest.QTest.mouseMove(target, place)
         QtTest.QTest.mouseClick(target, _button(button), _modifiers(modifiers), place)
 
+    def second_click(self, view: str, ras: Any) -> None:
+        """Click at a place (RAS mm) so soon after another click that Qt takes both for a double click."""
+        target, place = self._at(view, ras)
+        there, seen, left = QtCore.QPointF(place), QtCore.QPointF(target.mapToGlobal(place)), _button("Left")
+        kind = QtCore.QEvent.Type.MouseButtonDblClick
+        self.app.sendEvent(target, QtGui.QMouseEvent(kind, there, seen, left, left, _modifiers(())))
+        QtTest.QTest.mouseRelease(target, left, _modifiers(()), place)
+
     def drag(self, view: str, places: list[Any], *, button: str = "Left", modifiers: tuple[str, ...] = ()) -> None:
         """Press at the first place (RAS mm), move over the others, release at the last; all lie in one slice."""
         target, start = self._at(view, places[0])

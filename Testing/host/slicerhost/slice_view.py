@@ -55,8 +55,9 @@ class VTKWidget(QtWidgets.QWidget):
         getattr(self.interactor, f"{_BUTTONS[event.button()]}ReleaseEvent")()
 
     def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
+        """Send what newer VTK sends: no press for the second click."""
         self._inform(event, repeat=1)
-        getattr(self.interactor, f"{_BUTTONS[event.button()]}PressEvent")()
+        self.interactor.InvokeEvent(f"{_BUTTONS[event.button()]}DoubleClickEvent")
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
         self._inform(event)
