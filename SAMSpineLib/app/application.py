@@ -117,7 +117,7 @@ class Application:
         self.select(add_segment(bench.node, "L3", bench.table))
         self.desk.open()
         self.state.volume_name = name
-        self.refresh()
+        self._refresh()
 
     async def open_path(self, path: Path, *, kind: str = "any", series: str | None = None) -> None:
         """Open a file or folder: an image, or a segmentation to go on with; the reading is done beside the page."""

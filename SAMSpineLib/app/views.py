@@ -23,7 +23,8 @@ from SAMSpineLib.mrml.slice_plane import SlicePlane
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")
 POINT_PIXELS = 5.0
-THREED_DELAY = 0.08  # seconds
+SLICE_DELAY, THREED_DELAY = 0.05, 0.1  # seconds
+BLURRED_FPS = 10.0
 GREEN, RED = "#33dd55", "#ff4444"
 # Vue makes the lines; the draft of what is being drawn is the script's alone.
 OVERLAY = """
@@ -37,17 +38,23 @@ OVERLAY = """
 """
 
 
-class _AfterSlices(ScheduledRenderStrategy):  # type: ignore[misc]
-    """Draws a 3D view a moment later than asked: without a GPU it takes long, and slices should come first."""
+class _InTurn(ScheduledRenderStrategy):  # type: ignore[misc]
+    """Draws the view under the mouse at once, and others a moment later.
 
-    def __init__(self, inner: Any) -> None:
+    Drawing holds up everything else, without a GPU for long: what somebody looks at should be on its way before.
+    """
+
+    def __init__(self, inner: Any, delay: float) -> None:
         super().__init__()
-        self._inner, self._waits = inner, False
+        self._inner, self._delay, self._waits = inner, delay, False
 
     def schedule_render(self) -> None:
-        if not self._waits:
+        has_mouse = self._inner._scheduler.target_fps > BLURRED_FPS  # noqa: SLF001 - trame-slicer says it nowhere else
+        if has_mouse:
+            self._inner.schedule_render()
+        elif not self._waits:
             self._waits = True
-            asyncio.get_running_loop().call_later(THREED_DELAY, self._draw)
+            asyncio.get_running_loop().call_later(self._delay, self._draw)
 
     def did_render(self) -> None:
         self._inner.did_render()
@@ -76,7 +83,11 @@ def layouts() -> dict[str, Layout]:
 def build_views(server: Any, slicer_app: SlicerApp) -> LayoutManager:
     """Make the views and return who lays them out."""
     register_rca_factories(
-        slicer_app.view_manager, server, slice_view_ui_f=_slice_furniture, three_d_view_ui_f=_threed_furniture
+        slicer_app.view_manager,
+        server,
+        slice_view_ui_f=_slice_furniture,
+        three_d_view_ui_f=_threed_furniture,
+        blur_fps=BLURRED_FPS,
     )
     manager = LayoutManager(slicer_app.scene, slicer_app.view_manager, server)
     # Each slice view observes an event that its interactor no longer sends, and trame-slicer sends it itself.
@@ -85,8 +96,10 @@ def build_views(server: Any, slicer_app: SlicerApp) -> LayoutManager:
         manager.register_layout_dict(layouts())
     finally:
         vtkObject.GlobalWarningDisplayOn()
-    for view in slicer_app.view_manager.get_threed_views():
-        view.set_scheduled_render(_AfterSlices(view._scheduled_render))  # noqa: SLF001 - there is no other way to it
+    threed = slicer_app.view_manager.get_threed_views()
+    for view in slicer_app.view_manager.get_views():
+        delay = THREED_DELAY if view in threed else SLICE_DELAY
+        view.set_scheduled_render(_InTurn(view._scheduled_render, delay))  # noqa: SLF001 - there is no other way to it
     manager.set_layout("Four-Up")
     return manager
 
