@@ -45,7 +45,8 @@ def free_port(host: str, port: int) -> int:
         OutputError: if it cannot.
     """
     try:
-        with socket.create_server((host, port)) as listening:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family) as listening:
             return int(listening.getsockname()[1])
     except (OSError, OverflowError) as error:
         msg = f"{host}, port {port}, cannot be listened on: {error}; choose another with --port"
@@ -66,6 +67,7 @@ def run_app(
     token = None if is_loopback(settings.host) else secrets.token_urlsafe(24)
     port = free_port(settings.host, settings.port)
     name = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host  # noqa: S104 - compared, not bound
+    name = f"[{name}]" if ":" in name else name
     url = f"http://{name}:{port}/" + (f"?token={token}" if token else "")
     os.environ["WSLINK_READY_MSG"] = ""
     # What is sent are JPEGs, mostly: to compress them again takes time and saves nothing.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import zipfile
 from pathlib import Path
 
@@ -221,11 +223,68 @@ def test_an_image_is_sent_and_opened(a_screen: Screen, a_phantom: Case, tmp_path
     assert [one["ml"] for one in a_screen.state("segments")] == [""]
 
 
+def test_an_image_is_dropped_on_the_page(a_screen: Screen, a_phantom: Case) -> None:
+    content = base64.b64encode(a_phantom.path.read_bytes()).decode()
+    drop = """
+        content => {
+          const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([bytes], "dropped.nii.gz"));
+          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        }
+    """
+    a_screen.page.evaluate(drop, content)
+    a_screen.wait("state('volume_name') === 'dropped'")
+    a_screen.wait_idle()
+
+
+def test_a_series_is_chosen_where_a_folder_holds_several(a_screen: Screen, tmp_path: Path) -> None:
+    packed = tmp_path / "study.zip"
+    with zipfile.ZipFile(packed, "w") as into:
+        for series in (1, 2):
+            for number in range(4):
+                into.writestr(f"{series}/IM{number:04}", slice_of(series, number))
+    upload(a_screen, [packed], waits=False)
+    a_screen.page.wait_for_selector("#series")
+    a_screen.page.get_by_text("CT series 2").click()
+    a_screen.wait("state('message').includes('is open') && !state('series').length && !state('loading')")
+    a_screen.wait_idle()
+
+
+def slice_of(series: int, number: int) -> bytes:
+    """Return a slice of a tiny CT as a DICOM file."""
+    pydicom = pytest.importorskip("pydicom")
+    data = pydicom.Dataset()
+    data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    data.SOPInstanceUID = f"1.2.3.{series}.{number + 1}"
+    data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = "1.2.3", f"1.2.3.{series}", "1.2.3.9"
+    data.Modality, data.SeriesDescription, data.SeriesNumber = "CT", f"series {series}", series
+    data.PatientID = data.PatientName = "nobody"
+    data.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    data.InstanceNumber = number + 1
+    data.ImagePositionPatient, data.ImageOrientationPatient = [0, 0, 2 * number], [1, 0, 0, 0, 1, 0]
+    data.PixelSpacing, data.SliceThickness = [1, 1], 2
+    data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = 16, 16, 1, "MONOCHROME2"
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation = 15, 1
+    data.RescaleIntercept, data.RescaleSlope = 0, 1
+    data.PixelData = (np.arange(256, dtype=np.int16) + 100 * number).tobytes()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+    into = io.BytesIO()
+    pydicom.dcmwrite(into, data, enforce_file_format=True)
+    return into.getvalue()
+
+
 def test_a_segmentation_is_sent_and_goes_on(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
     from SAMSpineLib.io import write_segmentation
     from SAMSpineLib.labels import spine_labels
 
     labels = np.where(np.isin(a_phantom.labels, [22, 23]), a_phantom.labels, 0)
+    upload(a_screen, [a_phantom.path])
+    a_screen.wait("state('volume_name') === 'case' && !state('loading')")
     path = tmp_path / "earlier.seg.nrrd"
     write_segmentation(path, labels, a_phantom.grid, spine_labels())
     upload(a_screen, [path])
