@@ -28,7 +28,7 @@ def add_routes(router: web.UrlDispatcher, app: Application) -> None:
             await uploads.receive(name, request.query.get("name", ""), request.content.iter_chunked(_CHUNK))
         except SAMSpineError as error:
             uploads.drop(name)
-            # The rest is read and forgotten: a browser that is still sending would not see the answer.
+            # aiohttp goes on reading for a while, so that a browser that is still sending sees the answer.
             return web.Response(status=400, text=str(error))
         return web.Response(text="")
 

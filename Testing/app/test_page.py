@@ -203,10 +203,12 @@ def test_a_broken_file_is_refused_in_a_sentence_and_changes_nothing(a_screen: Sc
     a_screen.wrong[:] = [text for text in a_screen.wrong if "400" not in text]  # the browser's own word on a refusal
 
 
-def test_a_long_run_can_be_cancelled(a_screen: Screen) -> None:
+def test_a_long_run_holds_up_nothing_and_can_be_cancelled(a_screen: Screen, a_phantom: Case) -> None:
     a_screen.wait_idle()
     a_screen.page.click("#act-run")
     a_screen.page.wait_for_selector("#act-cancel")
+    a_screen.show("Red", a_phantom.centre("L4"))
+    assert a_screen.state("running")
     a_screen.page.click("#act-cancel")
     a_screen.wait("!state('running') && !state('busy')")
     assert "Cancelled" in a_screen.state("message")
