@@ -15,7 +15,7 @@ from SAMSpineLib.app.keys import TOOLS
 from SAMSpineLib.app.loading import Found, found_in, read_image, read_labels_on
 from SAMSpineLib.app.local_mirror import HERE, LocalMirror
 from SAMSpineLib.app.stage import SLICES, Stage
-from SAMSpineLib.app.uploads import Uploads
+from SAMSpineLib.app.uploads import Uploads, without_folder
 from SAMSpineLib.app.views import build_views, drawn_lines, frame_of, observe_slices, pixels_of
 from SAMSpineLib.app.worker import Worker
 from SAMSpineLib.atlas.atlas import Atlas
@@ -24,6 +24,7 @@ from SAMSpineLib.engine.fallback import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue
 from SAMSpineLib.errors import PromptError, SAMSpineError
 from SAMSpineLib.mrml.desk import Desk
+from SAMSpineLib.mrml.finding import segment_at
 from SAMSpineLib.mrml.review_list import segment_rows
 from SAMSpineLib.mrml.segment_labels import add_segment
 from SAMSpineLib.mrml.segments import write_labelmap
@@ -126,7 +127,7 @@ class Application:
         try:
             await self._open(path, kind, series)
         except SAMSpineError as error:
-            self.tell(_without_folder(str(error), self.uploads.folder))
+            self.tell(without_folder(str(error), self.uploads.folder))
         finally:
             self.state.loading = ""
             self.refresh()
@@ -196,7 +197,7 @@ class Application:
         self.refresh()
 
     def drawn(self, view: str, kind: str, shares: Sequence[Sequence[float]], positive: bool) -> None:
-        """Take what was drawn over a slice: a prompt for the selected segment."""
+        """Take what was drawn over a slice: a prompt for the selected segment, or on a prompt to take that back."""
         self.attempt(lambda: self._drawn(view, kind, shares, positive))
 
     def _drawn(self, view: str, kind: str, shares: Sequence[Sequence[float]], positive: bool) -> None:
@@ -205,6 +206,10 @@ class Application:
             raise PromptError(msg)
         node = self.stage.slice_node(view)
         plane, pixels = SlicePlane(node), pixels_of(node, shares)
+        marker = plane.hit(self.desk.markers(), *pixels[0])
+        if marker is not None:
+            self.desk.remove(marker)
+            return
         if kind == "box":
             places = plane.rectangle(pixels[0], pixels[-1])
         else:
@@ -240,6 +245,13 @@ class Application:
         """Let all slice views go through a place (RAS mm)."""
         r, a, s = (float(one) for one in place)
         self.stage.jump((r, a, s))
+
+    def pick_at(self, place: Sequence[float]) -> None:
+        """Select the segment at a place (RAS mm), if there is one."""
+        r, a, s = (float(one) for one in place)
+        segment_id = segment_at(self.desk.bench, (r, a, s)) if self.desk.bench is not None else None
+        if segment_id is not None:
+            self.select(segment_id)
 
     def add(self, name: str) -> None:
         """Select the segment of a name, made if need be."""
@@ -384,10 +396,3 @@ def _soon(action: Callable[[], None], seconds: float = 0.0) -> None:
         action()
         return
     loop.call_later(seconds, action)
-
-
-def _without_folder(text: str, folder: Path) -> str:
-    """Leave our own folder out of a message: the user knows his file by its name."""
-    return text if str(folder) not in text else " ".join(
-        Path(word).name if word.startswith(str(folder)) else word for word in text.split(" ")
-    )  # fmt: skip

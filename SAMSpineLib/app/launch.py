@@ -160,6 +160,7 @@ def connect(app: Application) -> None:
     server.trigger("act")(app.act)
     server.trigger("pick")(app.pick)
     server.trigger("jump")(app.jump)
+    server.trigger("pickAt")(app.pick_at)
     server.trigger("visible")(app.set_visible)
     server.trigger("uploaded")(app.open_uploaded)
 

@@ -148,3 +148,9 @@ def _is_wanted(name: str) -> bool:
     hidden = any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in path.parts)
     known = name.lower().endswith(SUFFIXES) or bool(_NUMBERED.fullmatch(path.suffix))
     return not hidden and known and path.name.upper() != "DICOMDIR" and not name.lower().endswith(".zip")
+
+
+def without_folder(text: str, folder: Path) -> str:
+    """Leave our own folder out of a message: the user knows his file by its name."""
+    words = text.split(" ")
+    return " ".join(Path(word).name if word.startswith(str(folder)) else word for word in words)

@@ -75,6 +75,24 @@ def test_a_negative_click_takes_away_and_undo_brings_it_back(a_screen: Screen, a
     a_screen.after(lambda: a_screen.page.click("#act-undo"))
 
 
+def test_a_click_on_a_prompt_takes_it_back_and_one_without_a_tool_picks_a_segment(
+    a_screen: Screen, a_phantom: Case, tmp_path: Path
+) -> None:
+    before, place = a_screen.labels(tmp_path, a_phantom), a_phantom.centre("L3")
+    a_screen.show("Red", place)
+    a_screen.key("Escape")
+    a_screen.wait("state('tool') === ''")
+    a_screen.page.evaluate("window.trame.state.set('new_name', 'L5')")
+    a_screen.wait("state('selected') === 'L5'")
+    a_screen.click("Red", place)
+    a_screen.wait("state('selected') === 'L3'")
+    a_screen.choose("negativePoint")
+    a_screen.after(lambda: a_screen.click("Red", place))
+    assert a_screen.segment("L3")["ml"] == ""
+    a_screen.after(lambda: a_screen.key("Control+z"))
+    assert np.array_equal(a_screen.labels(tmp_path, a_phantom), before)
+
+
 def test_the_next_vertebra_is_one_key_away_and_takes_a_box(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
     a_screen.key(".")
     a_screen.wait("state('selected') === 'L4'")
@@ -150,7 +168,7 @@ def test_what_is_saved_opens_elsewhere(a_screen: Screen, a_phantom: Case, tmp_pa
 
         assert sitk.GetArrayFromImage(sitk.ReadImage(str(path))).any()
     elif name == "mrb":
-        assert names_in_bundle(path, tmp_path) == {"L2", "L3", "L4"}
+        assert names_in_bundle(path, tmp_path) == {"L2", "L3", "L4", "L5"}
     else:
         with zipfile.ZipFile(path) as packed:
             packed.extractall(tmp_path)

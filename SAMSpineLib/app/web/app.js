@@ -32,11 +32,12 @@
 
   document.addEventListener("pointerdown", (event) => {
     const tool = isLive() && state().get("tool");
-    const surface = tool && event.button === 0 ? surfaceAt(event) : null;
+    const isOurs = event.button === 0 && !event.shiftKey && !event.ctrlKey && !event.altKey;
+    const surface = tool && isOurs ? surfaceAt(event) : null;
     if (!surface) return;
     stop(event);
     if (document.activeElement) document.activeElement.blur();
-    drawing = { surface, tool, pointer: event.pointerId, places: [share(surface, event)], negative: event.shiftKey };
+    drawing = { surface, tool, pointer: event.pointerId, places: [share(surface, event)] };
   }, true);
   // Where the mouse is in the patient.
   const placeAt = (event) => {
@@ -53,6 +54,10 @@
     line.textContent = ["R", "A", "S"].map((name, axis) => `${name} ${at[axis].toFixed(1)}`).join("  ");
   };
 
+  document.addEventListener("click", (event) => {
+    const at = isLive() && !state().get("tool") && !event.shiftKey && placeAt(event);
+    if (at) trigger("pickAt", at);
+  }, true);
   document.addEventListener("dblclick", (event) => {
     const at = isLive() && !state().get("tool") && placeAt(event);
     if (at) trigger("jump", at);
@@ -67,13 +72,13 @@
   document.addEventListener("pointerup", (event) => {
     if (!drawing) return;
     stop(event);
-    const { surface, tool, places, negative } = drawing;
+    const { surface, tool, places } = drawing;
     drawing = null;
     const kind = KINDS[tool];
     draft(surface, kind, []);
     const last = share(surface, event);
     const sent = kind === "point" ? [last] : kind === "box" ? [places[0], last] : [...places, last];
-    trigger("drawn", surface.dataset.view, kind, sent, tool !== "negativePoint" && !negative);
+    trigger("drawn", surface.dataset.view, kind, sent, tool !== "negativePoint");
   }, true);
   document.addEventListener("pointercancel", () => { if (drawing) draft(drawing.surface, "", []); drawing = null; }, true);
   for (const name of ["mousedown", "mouseup", "click"]) {
