@@ -41,6 +41,11 @@ def test_the_wheel_carries_every_module_and_every_resource(a_wheel: Path) -> Non
     assert (modules | resources) - packed == set()
 
 
+def test_the_wheel_carries_the_script_and_style_of_the_web_app(a_wheel: Path) -> None:
+    packed = set(zipfile.ZipFile(a_wheel).namelist())
+    assert {"SAMSpineLib/app/web/app.js", "SAMSpineLib/app/web/app.css"} <= packed
+
+
 def test_the_bundled_weights_are_listed_tracked_and_packed(a_wheel: Path) -> None:
     packed = zipfile.ZipFile(a_wheel)
     entries = json.loads(packed.read("SAMSpineLib/Resources/models.json"))
