@@ -14,8 +14,24 @@ FOLDER = Path(__file__).resolve().parent
 MODULE = FOLDER.parents[1] / "SAMSpine" / "SAMSpine.py"
 
 
+@pytest.fixture(autouse=True)
+def _the_library_stays() -> Iterator[None]:
+    """Put the library's modules back after a test that reloads them: other tests know their classes."""
+
+    def library() -> dict[str, Any]:
+        return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "SAMSpineLib"}
+
+    before = library()
+    yield
+    after = library()
+    if any(after.get(name) is not module for name, module in before.items()):
+        for name in after:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
 @pytest.fixture
-def make_host() -> Iterator[Any]:
+def make_host(_the_library_stays: None) -> Iterator[Any]:
     """Give a function that starts hosts, and close what it started. An error in a slot or observer fails the test."""
     pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
     pytest.importorskip("slicer")
