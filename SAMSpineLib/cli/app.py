@@ -36,7 +36,7 @@ def command(
     device: options.Device = "cpu",
     series: options.Series = None,
 ) -> None:
-    """Segment in a browser: click on vertebrae, or let them all be found.
+    """Segment in a browser, by clicks or by itself.
 
     It runs until it is interrupted, for one user, and sends nothing anywhere.
     """
