@@ -95,6 +95,11 @@ class Grid:
             return None
         return (int(ijk[2]), int(ijk[1]), int(ijk[0]))
 
+    def holds(self, ras: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Tell which of the places (..., 3) in RAS mm lie in a voxel of the grid."""
+        ijk = self.to_ijk(ras)
+        return np.asarray(((ijk > -0.5) & (ijk < np.array(self.shape[::-1]) - 0.5)).all(axis=-1))
+
     def extent_of(self, other: Grid) -> Extent | None:
         """Return the voxels of this grid whose centres may lie in `other`: (i0, i1, j0, j1, k0, k1), inclusive.
 

@@ -23,6 +23,7 @@ from SAMSpineLib.engine.history import History, LabelState, Step
 from SAMSpineLib.engine.merging import PatchAnswer, covered, merge
 from SAMSpineLib.engine.painting import painted, union
 from SAMSpineLib.engine.propagation import Walk, Walker
+from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.settings import EngineSettings
 from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
@@ -36,19 +37,18 @@ LabelMap = npt.NDArray[np.uint16]
 NOWHERE: Extent = (0, -1, 0, -1, 0, -1)
 
 
-class Session:
+class Session(Selection):
     """Segment one volume label by label; every step can be undone and returns what it changed."""
 
     def __init__(self, model: Promptable, settings: EngineSettings | None = None) -> None:
         """Answer prompts with `model`."""
+        super().__init__()
         self.model = model
         self.settings = settings or EngineSettings()
         self.cache = EncodedCache(model, limit_bytes=self.settings.cache_bytes)
         self._history = History(limit_bytes=self.settings.undo_bytes)
         self._states: dict[int, LabelState] = {}
         self._volume: Volume | None = None
-        self._label: Label | None = None
-        self._overwrite = False
         self._loaded: dict[int, Extent] = {}
         self._map: LabelMap = np.zeros((0, 0, 0), np.uint16)
 
@@ -79,22 +79,6 @@ class Session:
             msg = "No volume is open: call set_volume first"
             raise PromptError(msg)
         return self._volume
-
-    def select(self, label: Label, *, overwrite: bool = False) -> None:
-        """Choose the structure that prompts speak of; `overwrite` lets it take voxels from other labels."""
-        self._label, self._overwrite = label, overwrite
-
-    @property
-    def label(self) -> Label:
-        """The selected structure.
-
-        Raises:
-            LabelError: if none is selected.
-        """
-        if self._label is None:
-            msg = "No structure is selected: call select first"
-            raise LabelError(msg)
-        return self._label
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from SAMSpineLib.engine.painting import union
 from SAMSpineLib.mrml.layer import Mask, shape_of
 from SAMSpineLib.volume import Extent
 
@@ -30,29 +31,21 @@ class KnownMasks:
             self._crops[value] = (extent, np.array(mask, bool))
             return
         place, old = self._crops[value]
-        union = _union(place, extent)
-        if union != place:
-            grown = np.zeros(shape_of(union), bool)
-            grown[_common(union, place)] = old
+        whole = union(place, extent) or extent
+        if whole != place:
+            grown = np.zeros(shape_of(whole), bool)
+            grown[_common(whole, place)] = old
             old = grown
-        old[_common(union, extent)] = mask
-        self._crops[value] = (union, old)
+        old[_common(whole, extent)] = mask
+        self._crops[value] = (whole, old)
 
     def reach(self, value: int, also: Extent | None) -> Extent | None:
         """Return an extent that holds all that was put for a label, and another one; None if there is neither."""
-        if value not in self._crops:
-            return also
-        place, _ = self._crops[value]
-        return place if also is None else _union(place, also)
+        return union(self._crops[value][0] if value in self._crops else None, also)
 
     def clear(self) -> None:
         """Forget everything."""
         self._crops.clear()
-
-
-def _union(one: Extent, other: Extent) -> Extent:
-    low, high = np.minimum(one[::2], other[::2]).tolist(), np.maximum(one[1::2], other[1::2]).tolist()
-    return (low[0], high[0], low[1], high[1], low[2], high[2])
 
 
 def _common(frame: Extent, other: Extent) -> tuple[slice, slice, slice]:

@@ -37,7 +37,6 @@ class WindowSampler:
         self.config = config
         weights = np.array([case.weight for case in cases])
         self._odds = weights / weights.sum()
-        self._spines = [np.where(case.labels <= LAST_SPINE_VALUE, case.labels, 0).astype(np.int16) for case in cases]
         self._centres = [_centres(case) for case in cases]
 
     def draw(self, rng: np.random.Generator) -> tuple[Image, LocaliserTarget]:
@@ -49,10 +48,9 @@ class WindowSampler:
         image = normalise(scanned_otherwise(image, rng), self.config.hounsfield)
         if rng.random() < OTHER_CONTRAST:
             image = in_other_contrast(image, rng)
-        labels = sample_labels(self._spines[index], case.image.grid, grid)
+        labels = sample_labels(case.labels, case.image.grid, grid)
         target = localiser_target(labels, grid, self._centres[index])
-        ribs = np.isin(sample_labels(case.labels, case.image.grid, grid), case.ribs) if case.ribs else None
-        return image, replace(target, ribs=ribs)
+        return image, replace(target, ribs=np.isin(labels, case.ribs) if case.ribs else None)
 
     def _place(self, case: Case, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Choose the middle of a window (RAS mm)."""

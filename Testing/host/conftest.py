@@ -97,3 +97,12 @@ def spine(spine_alone: Any, engine: Any) -> Any:
     """Give a user with the phantom in front, the panel open, and an engine that is up already."""
     spine_alone.state.serverAddress, spine_alone.state.tokenFile = engine
     return spine_alone
+
+
+@pytest.fixture
+def l3(spine: Any) -> Any:
+    """Give a user who has clicked on L3."""
+    spine.choose("L3")
+    spine.click("L3")
+    spine.settle()
+    return spine

@@ -8,15 +8,6 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture
-def l3(spine: Any) -> Any:
-    """Give a user who has clicked on L3."""
-    spine.choose("L3")
-    spine.click("L3")
-    spine.settle()
-    return spine
-
-
 def tag(spine: Any, name: str) -> str:
     from SAMSpineLib.mrml.segment_labels import tag_of
 

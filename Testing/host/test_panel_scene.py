@@ -6,18 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 TURN = np.array([[0.0, -1, 0, 30], [0.96, 0, -0.28, -20], [0.28, 0, 0.96, 5], [0, 0, 0, 1]])
-
-
-@pytest.fixture
-def l3(spine: Any) -> Any:
-    """Give a user who has clicked on L3."""
-    spine.choose("L3")
-    spine.click("L3")
-    spine.settle()
-    return spine
 
 
 def turn(spine: Any, *nodes: Any) -> Any:

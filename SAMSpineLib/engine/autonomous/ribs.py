@@ -75,8 +75,7 @@ def rib_volumes(seen: Localisation, instances: Instances, view: Grid, settings: 
     for n, place, gap in zip(vertebrae, along, np.append(gaps, gaps[-1:]), strict=True):
         for column, side in enumerate((1.0, -1.0)):
             places = _window(line, place, gap, side, step, settings)
-            ijk = view.to_ijk(places)
-            shown = ((ijk >= -0.5) & (ijk <= np.array(view.shape[::-1]) - 0.5)).all(axis=-1)
+            shown = view.holds(places)
             if shown.mean() >= settings.in_view:
                 kji = np.moveaxis(seen.grid.to_ijk(places[shown])[..., ::-1], -1, 0)
                 rib = ndimage.map_coordinates(seen.ribs, kji, order=1, mode="nearest") > 0.5

@@ -78,8 +78,7 @@ class Survey:
 def _inside(grid: Grid, view: Grid) -> npt.NDArray[np.bool_]:
     """Mark the voxels (K, J, I) of a grid whose centres lie in the image."""
     k, j, i = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
-    ijk = view.to_ijk(grid.to_ras(np.stack([i, j, k], axis=-1)))
-    return np.asarray(((ijk > -0.5) & (ijk < np.array(view.shape[::-1]) - 0.5)).all(axis=-1))
+    return view.holds(grid.to_ras(np.stack([i, j, k], axis=-1)))
 
 
 def survey(volume: Volume, localiser: Localises, *, progress: Share | None = None) -> Survey:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.result import AutoResult
+from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
 from SAMSpineLib.engine.service.remote_state import LabelMap, Prompts, RemoteState
@@ -31,7 +32,7 @@ from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Volume
 
 
-class SessionMirror:
+class SessionMirror(Selection):
     """What the client of an engine knows without asking."""
 
     def __init__(self, *, notify: Notify | None = None, shared_memory: bool = False, compression: int = 1) -> None:
@@ -42,11 +43,10 @@ class SessionMirror:
             shared_memory: hand volumes over in memory; for an engine on the same machine.
             compression: of volumes that are uploaded (zlib, 0 to 9); 0 is best on the same machine.
         """
+        super().__init__()
         self.way = Way(shared_memory, compression)
         self._notify = notify or (lambda _text: None)
         self._state: RemoteState | None = None
-        self._label: Label | None = None
-        self._overwrite = False
 
     # What is known without asking.
 
@@ -63,22 +63,6 @@ class SessionMirror:
             PromptError: if there is none.
         """
         return self._open_state.volume
-
-    def select(self, label: Label, *, overwrite: bool = False) -> None:
-        """Choose the structure that prompts speak of; `overwrite` lets it take voxels from other labels."""
-        self._label, self._overwrite = label, overwrite
-
-    @property
-    def label(self) -> Label:
-        """The selected structure.
-
-        Raises:
-            LabelError: if none is selected.
-        """
-        if self._label is None:
-            msg = "No structure is selected: call select first"
-            raise LabelError(msg)
-        return self._label
 
     @property
     def prompts(self) -> Prompts:
