@@ -27,6 +27,14 @@ def _has_cuda() -> bool:
     return bool(torch.cuda.is_available())
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _models_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep whoever runs the tests' own models out of them, and the tests' models out of that folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMSPINE_MODELS", str(tmp_path_factory.mktemp("models") / "none yet"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Give the root of the checkout."""

@@ -1,4 +1,8 @@
-"""From a name to a network: those that answer prompts are in `MODELS`, those that find vertebrae in `LOCALISERS`."""
+"""From a name to a network: those that answer prompts are in `MODELS`, those that find vertebrae in `LOCALISERS`.
+
+The keys are architectures. A name is that of weights: bundled ones are called as their architecture, a user may have
+many of one architecture.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from SAMSpineLib.errors import MissingExtraError, ModelError
-from SAMSpineLib.models.registry import ModelEntry, model_entries, verify
+from SAMSpineLib.models.registry import releases
+from SAMSpineLib.models.store.resolving import architecture_of, names_of, resolve, weights_given
+from SAMSpineLib.models.store.stored_model import StoredModel
 
 if TYPE_CHECKING:
     from SAMSpineLib.models.localiser.localiser import VolumeLocaliser
@@ -18,31 +24,31 @@ DEFAULT_MODEL = "ct-sam3d-small"
 DEFAULT_LOCALISER = "localiser-small"
 
 
-def build_ct_sam3d(name: str, weights: Path, device: str) -> Promptable:
+def build_ct_sam3d(model: StoredModel, device: str) -> Promptable:
     """Return CT-SAM3D of a size with its weights."""
     from SAMSpineLib.models.ct_sam3d.config import CONFIGS
     from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
     from SAMSpineLib.models.ct_sam3d.promptable import CTSAM3DPromptable
     from SAMSpineLib.models.weights import load_weights
 
-    network = CTSAM3D(CONFIGS[name])
-    load_weights(weights, network)
-    return CTSAM3DPromptable(network, name=name, device=device)
+    network = CTSAM3D(CONFIGS[model.architecture])
+    load_weights(model.path, network)
+    return CTSAM3DPromptable(network, name=model.name, device=device)
 
 
-def build_volume_localiser(name: str, weights: Path, device: str) -> VolumeLocaliser:
+def build_volume_localiser(model: StoredModel, device: str) -> VolumeLocaliser:
     """Return the localiser of a size with its weights."""
     from SAMSpineLib.models.localiser.config import CONFIGS
     from SAMSpineLib.models.localiser.localiser import VolumeLocaliser
     from SAMSpineLib.models.localiser.network import Localiser
     from SAMSpineLib.models.weights import load_weights
 
-    network = Localiser(CONFIGS[name])
-    load_weights(weights, network)
-    return VolumeLocaliser(network, name=name, device=device)
+    network = Localiser(CONFIGS[model.architecture])
+    load_weights(model.path, network)
+    return VolumeLocaliser(network, name=model.name, device=device)
 
 
-MODELS: dict[str, Callable[[str, Path, str], Promptable]] = {
+MODELS: dict[str, Callable[[StoredModel, str], Promptable]] = {
     "ct-sam3d-small": build_ct_sam3d,
     "ct-sam3d-paper": build_ct_sam3d,
     # For tests: the whole story in seconds, and no weights that are of use.
@@ -50,7 +56,7 @@ MODELS: dict[str, Callable[[str, Path, str], Promptable]] = {
 }
 
 
-LOCALISERS: dict[str, Callable[[str, Path, str], VolumeLocaliser]] = {
+LOCALISERS: dict[str, Callable[[StoredModel, str], VolumeLocaliser]] = {
     "localiser-small": build_volume_localiser,
     "localiser-tiny": build_volume_localiser,
 }
@@ -60,8 +66,9 @@ def build_promptable(name: str = DEFAULT_MODEL, *, weights: Path | None = None, 
     """Build a model that answers prompts.
 
     Args:
-        name: a key of `MODELS`.
-        weights: a safetensors file of the user's own; without it the bundled file, checked against its SHA-256.
+        name: a model of `samspine models list`.
+        weights: a safetensors file of the user's own; without it the bundled file, or the one in the user's folder of
+            models, checked against its SHA-256.
         device: a torch device.
 
     Raises:
@@ -80,19 +87,21 @@ def build_localiser(
 
 
 def _built(
-    known: Mapping[str, Callable[[str, Path, str], Model]], name: str, weights: Path | None, device: str
+    known: Mapping[str, Callable[[StoredModel, str], Model]], name: str, weights: Path | None, device: str
 ) -> Model:
-    if name not in known:
-        msg = f"There is no model '{name}'; choose one of: {', '.join(known)}"
+    architecture = architecture_of(name)
+    if architecture not in known:
+        choice = dict.fromkeys((*known, *names_of(frozenset(known)), *_released(known)))
+        msg = f"There is no model '{name}'; choose one of: {', '.join(choice)}"
         raise ModelError(msg)
-    if weights is None:
-        entry: ModelEntry | None = model_entries().get(name)
-        if entry is None:
-            msg = f"No weights come with '{name}': train it (see `samspine train --help`) and give them with --weights"
-            raise ModelError(msg)
-        weights = verify(entry)
+    model = weights_given(name, weights) if weights is not None else resolve(name)
     _check_device(device)
-    return known[name](name, weights, device)
+    return known[architecture](model, device)
+
+
+def _released(known: Mapping[str, object]) -> list[str]:
+    """Return the releases that fill a known network."""
+    return [name for name, release in releases().items() if release.architecture in known]
 
 
 def _check_device(device: str) -> None:

@@ -48,7 +48,7 @@ def test_the_wheel_carries_the_script_and_style_of_the_web_app(a_wheel: Path) ->
 
 def test_the_bundled_weights_are_listed_tracked_and_packed(a_wheel: Path) -> None:
     packed = zipfile.ZipFile(a_wheel)
-    entries = json.loads(packed.read("SAMSpineLib/Resources/models.json"))
+    entries = json.loads(packed.read("SAMSpineLib/Resources/models.json"))["bundled"]
     assert "ct-sam3d-small" in [entry["name"] for entry in entries]
     for entry in entries:
         content = packed.read(f"SAMSpineLib/Resources/{entry['file']}")

@@ -126,7 +126,7 @@ def bundled(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> P
     copy.write_bytes(weights.read_bytes())
     row = {"name": "ct-sam3d-tiny", "file": copy.name, "bytes": copy.stat().st_size, "sha256": checksum(copy)}
     rows = [row | {"licence": "Apache-2.0", "summary": "For tests"}]
-    (tmp_path / "models.json").write_text(json.dumps(rows), encoding="utf-8")
+    (tmp_path / "models.json").write_text(json.dumps({"bundled": rows, "released": []}), encoding="utf-8")
     monkeypatch.setattr("SAMSpineLib.models.registry.resource_path", tmp_path.joinpath)
     return copy
 

@@ -43,7 +43,7 @@ def _release(resources, content: bytes, name: str = "ct-sam3d-small") -> None:
         "summary": "Small.",
     }
     row["sha256"] = hashlib.sha256(content).hexdigest()
-    (resources / "models.json").write_text(json.dumps([row]), encoding="utf-8")
+    (resources / "models.json").write_text(json.dumps({"bundled": [row], "released": []}), encoding="utf-8")
 
 
 def test_the_released_file_passes(resources):
@@ -67,7 +67,7 @@ def test_missing_weights_are_a_models_error(resources):
         build_promptable("ct-sam3d-small")
 
 
-@pytest.mark.parametrize("text", [None, "{", "[1]", '[{"name": "a"}]', '[{"file": "a"}]', "\udcff"])
+@pytest.mark.parametrize("text", [None, "{", "[1]", '{"bundled": [{"name": "a"}]}', '{"bundled": [1]}', "\udcff"])
 def test_a_damaged_list_is_a_models_error(resources, text):
     if text is not None:
         (resources / "models.json").write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -76,6 +76,7 @@ def test_a_damaged_list_is_a_models_error(resources, text):
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones(resources):
+    _release(resources, b"weights")
     with pytest.raises(ModelError, match="no model 'ct-sam4d'; choose one of: .*ct-sam3d-small.*ct-sam3d-paper"):
         build_promptable("ct-sam4d")
 
