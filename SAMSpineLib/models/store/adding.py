@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,11 +34,16 @@ class Given:
     licence: str = ""
 
 
-def add_checkpoint(store: ModelStore, path: Path, given: Given | None = None) -> StoredModel:
+def add_checkpoint(store: ModelStore, path: Path, given: Given | None = None, ours: Container[str] = ()) -> StoredModel:
     """Add a file of the user: `.pt`, `.pth` or `.safetensors`.
 
-    It may hold any size of SAM or SAM 2, or what was tuned from one; or weights that `samspine train` has written of
-    a network that comes with SAMSpine.
+    It may hold any size of SAM or SAM 2, or what was tuned from one; or weights that `samspine train` has written.
+
+    Args:
+        store: where to.
+        path: the file.
+        given: what the user says of it.
+        ours: networks of which a file may say itself that it holds their weights, as those of `samspine train` do.
 
     Raises:
         ModelError: if the file is no such checkpoint, would run something, or the name is not free.
@@ -57,7 +62,7 @@ def add_checkpoint(store: ModelStore, path: Path, given: Given | None = None) ->
     about = StoredModel(name, "", path, source=path.name, source_sha256=found)
     if release is not None:
         about = published(about, release)
-    return converted(store, replace(about, licence=given.licence or about.licence), given.image_size)
+    return converted(store, replace(about, licence=given.licence or about.licence), given.image_size, ours)
 
 
 def published(about: StoredModel, release: Release) -> StoredModel:
@@ -68,13 +73,16 @@ def published(about: StoredModel, release: Release) -> StoredModel:
     )  # fmt: skip
 
 
-def converted(store: ModelStore, about: StoredModel, image_size: int | None = None) -> StoredModel:
+def converted(
+    store: ModelStore, about: StoredModel, image_size: int | None = None, ours: Container[str] = ()
+) -> StoredModel:
     """Read the checkpoint at a model's path, recognise it, and keep it as safetensors in the store.
 
     Args:
         store: where to.
         about: what is known of it; its architecture is what the checkpoint must turn out to be, if it is not empty.
         image_size: what the user says of it.
+        ours: see `add_checkpoint`.
 
     Raises:
         ModelError: if it is no checkpoint, would run something, or fills another network than it should.
@@ -88,7 +96,7 @@ def converted(store: ModelStore, about: StoredModel, image_size: int | None = No
     tensors = read_checkpoint(about.path)
     said = declared(about.path)
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
-    found = Recognised(said["model"], None) if said.get("model") in model_entries() else recognise(shapes)
+    found = Recognised(said["model"], None) if said.get("model") in ours else recognise(shapes)
     if about.architecture not in {"", found.architecture}:
         msg = f"'{about.path.name}' has the shapes of {found.architecture}, expected were those of {about.architecture}"
         raise ModelError(msg)

@@ -17,23 +17,42 @@ from SAMSpineLib.progress import Counted
 MIRROR_VARIABLE = "SAMSPINE_MODEL_MIRROR"
 
 
-def download(  # noqa: PLR0913 - store and name say what; the others are what a face may leave out
+def agree(store: ModelStore, name: str, accepts: Callable[[Release], bool]) -> Release:
+    """Show the user the terms of a release, once for each, and return it; nothing is downloaded before that.
+
+    Args:
+        store: where to; it remembers what has been accepted.
+        name: of the release.
+        accepts: asked whether the user accepts its terms.
+
+    Raises:
+        ModelError: if there is no such release, it is here already, or its terms are not accepted.
+        OutputError: if the folder cannot be written.
+    """
+    release = release_of(name)
+    store.check_free(name)
+    if not store.accepted(name):
+        if not accepts(release):
+            raise ModelError(_not_accepted(release))
+        store.accept(name)
+    return release
+
+
+def download(
     store: ModelStore,
     name: str,
-    accepts: Callable[[Release], bool],
     *,
     mirror: str | None = None,
     progress: Counted | None = None,
     patience: Patience | None = None,
 ) -> StoredModel:
-    """Download a published checkpoint and keep it as safetensors.
+    """Download a published checkpoint whose terms have been accepted, and keep it as safetensors.
 
     What has arrived stays when it is interrupted; the next call goes on from there.
 
     Args:
         store: where to.
         name: of the release.
-        accepts: asked once for each model whether the user accepts its terms.
         mirror: an address below which the published file lies; see `address_of`.
         progress: called with megabytes; what it raises ends the download.
         patience: how often to try again.
@@ -43,11 +62,9 @@ def download(  # noqa: PLR0913 - store and name say what; the others are what a 
         OutputError: if there is no room, or the folder cannot be written.
         MissingExtraError: if torch is not installed.
     """
-    release = release_of(name)
-    store.check_free(name)
+    release = agree(store, name, lambda _: False)
     check_torch()
     check_room(store.folder, 2 * release.bytes)
-    _ask(store, release, accepts)
     # Another size than that of a file whose checksum is known is another file; without one, nobody knows.
     size = release.bytes if release.sha256 is not None else None
     target = store.downloads / release.file
@@ -86,12 +103,6 @@ def address_of(release: Release, mirror: str | None = None) -> str:
     return f"{base.rstrip('/')}/{release.file}" if base else release.address
 
 
-def _ask(store: ModelStore, release: Release, accepts: Callable[[Release], bool]) -> None:
-    """Go on only when the terms of a release have been accepted, now or before."""
-    if store.accepted(release.name):
-        return
-    if not accepts(release):
-        terms = f"{release.licence}, {release.terms}"
-        msg = f"The terms of '{release.name}' ({terms}) were not accepted: nothing was downloaded"
-        raise ModelError(msg)
-    store.accept(release.name)
+def _not_accepted(release: Release) -> str:
+    terms = f"{release.licence}, {release.terms}"
+    return f"The terms of '{release.name}' ({terms}) were not accepted: nothing was downloaded"

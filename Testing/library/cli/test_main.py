@@ -31,7 +31,10 @@ def test_help_is_there_without_torch_or_any_image_library() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "models", "models list", "models verify"])
+MODEL_VERBS = ("models list", "models download", "models add", "models verify", "models remove")
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "models", *MODEL_VERBS])
 def test_the_help_of_a_verb_has_an_example_of_it(verb: str, samspine: Any) -> None:
     ended = samspine(*verb.split(), "--help")
     assert ended.code == 0

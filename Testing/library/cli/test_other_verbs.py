@@ -1,4 +1,4 @@
-"""`samspine info`, `phantom`, `train`, `models`."""
+"""`samspine info`, `phantom`, `train`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from SAMSpineLib.io import read_segmentation, read_volume
-from SAMSpineLib.models.registry import checksum
 from SAMSpineLib.training.synthetic.settings import PhantomSettings
 
 
@@ -117,33 +116,3 @@ def test_a_training_needs_a_folder_to_write_to(case: Any, samspine: Any) -> None
     ended = samspine("train", "ct-sam3d-smoke", "--out", case.image / "run")
     assert ended.code == 2
     assert "cannot be made" in ended.err
-
-
-@pytest.fixture
-def bundled(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pretend that the tiny weights come with SAMSpine; give their file."""
-    copy = tmp_path / "tiny.safetensors"
-    copy.write_bytes(weights.read_bytes())
-    row = {"name": "ct-sam3d-tiny", "file": copy.name, "bytes": copy.stat().st_size, "sha256": checksum(copy)}
-    rows = [row | {"licence": "Apache-2.0", "summary": "For tests"}]
-    (tmp_path / "models.json").write_text(json.dumps({"bundled": rows, "released": []}), encoding="utf-8")
-    monkeypatch.setattr("SAMSpineLib.models.registry.resource_path", tmp_path.joinpath)
-    return copy
-
-
-def test_models_are_listed_with_what_is_bundled(bundled: Path, samspine: Any) -> None:
-    rows = {row["name"]: row for row in json.loads(samspine("models", "list", "--json").out)["models"]}
-    assert rows["ct-sam3d-tiny"]["licence"] == "Apache-2.0"
-    assert not rows["ct-sam3d-paper"]["bundled"]
-    assert "Apache-2.0" in samspine("models", "list").out
-
-
-def test_damaged_weights_do_not_verify(bundled: Path, samspine: Any) -> None:
-    assert json.loads(samspine("models", "verify", "--json").out) == {"verified": {"ct-sam3d-tiny": str(bundled)}}
-    damaged = bytearray(bundled.read_bytes())
-    damaged[-1] ^= 1
-    bundled.write_bytes(damaged)
-    ended = samspine("models", "verify", "ct-sam3d-tiny")
-    assert ended.code == 2
-    assert "damaged" in ended.err
-    assert len(ended.err.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""A server of one file that does everything wrong, a store, and checkpoints as others write them."""
+"""A server of one file that does everything wrong, and a store."""
 
 from __future__ import annotations
 
@@ -84,16 +84,6 @@ class Asked:
         self.body(content[start:upto])
 
 
-@dataclass(frozen=True)
-class MetaFiles:
-    """Two checkpoints, and the weights in them."""
-
-    sam: Path
-    sam_weights: dict[str, Any]
-    sam2: Path
-    sam2_weights: dict[str, Any]
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     """Give a server of 200 kB."""
@@ -127,31 +117,3 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     """Give the user's store, empty."""
     monkeypatch.setenv("SAMSPINE_MODELS", str(tmp_path / "models"))
     return ModelStore(tmp_path / "models")
-
-
-@pytest.fixture(scope="session")
-def meta_files(tmp_path_factory: pytest.TempPathFactory) -> MetaFiles:
-    """Give checkpoints in Meta's own formats, of weights drawn at random: SAM's ViT-B, SAM 2.1's tiny Hiera.
-
-    SAM is saved as a state dict, SAM 2 below the key `model`. ViT-B is in half precision, for the disk's sake.
-    """
-    torch = pytest.importorskip("torch")
-    from sam2.build_sam import build_sam2
-    from segment_anything import sam_model_registry
-
-    folder = tmp_path_factory.mktemp("meta")
-    torch.manual_seed(6)
-    sam = sam_model_registry["vit_b"]().half().state_dict()
-    torch.save(sam, folder / "sam_vit_b_01ec64.pth")
-    sam2 = build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", None, device="cpu").state_dict()
-    torch.save({"model": sam2}, folder / "sam2.1_hiera_tiny.pt")
-    return MetaFiles(folder / "sam_vit_b_01ec64.pth", sam, folder / "sam2.1_hiera_tiny.pt", sam2)
-
-
-@pytest.fixture(scope="session")
-def small_sam(meta_files: MetaFiles) -> dict[str, Any]:
-    """Give tensors with the names of SAM's ViT-B and almost no content: all but the shapes that are looked at."""
-    torch = pytest.importorskip("torch")
-    telling = {"image_encoder.patch_embed.proj.weight": (768, 3, 16, 16), "image_encoder.pos_embed": (1, 64, 64, 768)}
-    # An expanded tensor has a shape, and one number of content, also on disk.
-    return {name: torch.zeros(1).expand(telling.get(name, (2,))) for name in meta_files.sam_weights}

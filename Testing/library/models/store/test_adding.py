@@ -20,8 +20,6 @@ from SAMSpineLib.models.store.model_store import ModelStore
 from SAMSpineLib.models.store.resolving import architecture_of, resolve
 from SAMSpineLib.models.weights import save_weights
 
-from .conftest import MetaFiles
-
 
 @pytest.fixture
 def sam_file(tmp_path: Path, small_sam: dict[str, Any]) -> Path:
@@ -30,7 +28,7 @@ def sam_file(tmp_path: Path, small_sam: dict[str, Any]) -> Path:
     return tmp_path / "My Spine-SAM_v2.pth"
 
 
-def test_a_sam_in_metas_format_is_recognised_kept_and_found_again(store: ModelStore, meta_files: MetaFiles) -> None:
+def test_a_sam_in_metas_format_is_recognised_kept_and_found_again(store: ModelStore, meta_files: Any) -> None:
     stored = add_checkpoint(store, meta_files.sam)
     assert (stored.name, stored.architecture, stored.image_size) == ("sam-vit-b-01ec64", "sam-vit-b", 1024)
     assert resolve(stored.name) == stored == store.verify(stored.name)
@@ -40,7 +38,7 @@ def test_a_sam_in_metas_format_is_recognised_kept_and_found_again(store: ModelSt
     assert all(torch.equal(kept[name], value) for name, value in meta_files.sam_weights.items())
 
 
-def test_a_sam21_in_metas_format_is_kept_without_its_wrapper(store: ModelStore, meta_files: MetaFiles) -> None:
+def test_a_sam21_in_metas_format_is_kept_without_its_wrapper(store: ModelStore, meta_files: Any) -> None:
     stored = add_checkpoint(store, meta_files.sam2, Given("mine", licence="CC-BY-4.0"))
     assert (stored.architecture, stored.image_size, stored.licence) == ("sam2.1-tiny", 1024, "CC-BY-4.0")
     kept = load_file(stored.path)
@@ -53,7 +51,7 @@ def test_a_sam21_in_metas_format_is_kept_without_its_wrapper(store: ModelStore, 
 
 
 def test_the_image_size_of_a_sam2_is_what_the_user_says_else_what_the_names_say(
-    store: ModelStore, meta_files: MetaFiles
+    store: ModelStore, meta_files: Any
 ) -> None:
     assert add_checkpoint(store, meta_files.sam2, Given("medsam2-of-ours")).image_size == 512
     assert add_checkpoint(store, meta_files.sam2, Given("a", image_size=256)).image_size == 256
@@ -99,7 +97,9 @@ def test_own_weights_of_a_network_of_ours_are_added_by_what_they_say(store: Mode
     from SAMSpineLib.models.build import build_promptable
 
     path = save_weights(tmp_path / "own.safetensors", CTSAM3D(CONFIGS["ct-sam3d-small"]), {"model": "ct-sam3d-small"})
-    stored = add_checkpoint(store, path)
+    with pytest.raises(ModelError, match="no checkpoint of SAM"):
+        add_checkpoint(store, path)
+    stored = add_checkpoint(store, path, ours={"ct-sam3d-small"})
     assert (stored.name, stored.architecture, stored.image_size) == ("own", "ct-sam3d-small", None)
     assert build_promptable("own").name == "own"
 

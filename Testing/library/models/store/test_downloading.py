@@ -12,20 +12,19 @@ import torch
 from SAMSpineLib.errors import ModelError, OutputError
 from SAMSpineLib.models.registry import Release, checksum, releases
 from SAMSpineLib.models.store import downloading
-from SAMSpineLib.models.store.downloading import address_of, download
+from SAMSpineLib.models.store.downloading import address_of, agree, download
 from SAMSpineLib.models.store.lock import held
 from SAMSpineLib.models.store.model_store import ModelStore
 from SAMSpineLib.models.store.resolving import resolve
+from SAMSpineLib.models.store.stored_model import StoredModel
 
 from .conftest import HASTE, FileServer
 
 
-def accepts(_: Release) -> bool:
-    return True
-
-
-def asked_in_vain(_: Release) -> bool:
-    pytest.fail("asked again")
+def get(store: ModelStore, name: str, **settings: Any) -> StoredModel:
+    """Accept the terms and download."""
+    agree(store, name, lambda _: True)
+    return download(store, name, patience=HASTE, **settings)
 
 
 @pytest.fixture
@@ -47,25 +46,27 @@ def _publish(server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_published_checkpoint_is_downloaded_once_and_found_by_name(store: ModelStore, published: FileServer) -> None:
-    asked: list[Release] = []
-    stored = download(store, "sam-vit-b", lambda release: not asked.append(release), patience=HASTE)
-    assert [release.licence for release in asked] == ["Apache-2.0"]
+    stored = get(store, "sam-vit-b")
     assert (stored.architecture, stored.source, stored.source_sha256) == (
         "sam-vit-b", published.address, published.sha256
     )  # fmt: skip
     assert resolve("sam-vit-b") == stored
     assert not list(store.downloads.glob("*.pth*")), "the pickle is not kept"
     with pytest.raises(ModelError, match="There is a model 'sam-vit-b' .* already"):
-        download(store, "sam-vit-b", accepts)
+        get(store, "sam-vit-b")
 
 
 def test_terms_come_before_the_first_byte_and_are_asked_for_once(store: ModelStore, published: FileServer) -> None:
-    with pytest.raises(ModelError, match=r"terms of 'sam-vit-b' \(Apache-2\.0, https://.*\) were not accepted"):
-        download(store, "sam-vit-b", lambda _: False)
+    shown: list[Release] = []
+    for refuses in (lambda: agree(store, "sam-vit-b", lambda _: False), lambda: download(store, "sam-vit-b")):
+        with pytest.raises(ModelError, match=r"terms of 'sam-vit-b' \(Apache-2\.0, https://.*\) were not accepted"):
+            refuses()
     assert published.asked == []
-    download(store, "sam-vit-b", accepts, patience=HASTE)
+    agree(store, "sam-vit-b", lambda release: not shown.append(release))
+    download(store, "sam-vit-b", patience=HASTE)
     store.remove("sam-vit-b")
-    download(store, "sam-vit-b", asked_in_vain, patience=HASTE)
+    agree(store, "sam-vit-b", lambda release: not shown.append(release))
+    assert [release.licence for release in shown] == ["Apache-2.0"]
 
 
 @pytest.mark.parametrize("by_setting", [True, False])
@@ -77,7 +78,7 @@ def test_a_mirror_serves_in_the_publishers_place(
     monkeypatch.setattr(downloading, "releases", lambda: {"sam-vit-b": away})
     if by_setting:
         monkeypatch.setenv("SAMSPINE_MODEL_MIRROR", mirror)
-    stored = download(store, "sam-vit-b", accepts, mirror=None if by_setting else mirror, patience=HASTE)
+    stored = get(store, "sam-vit-b", mirror=None if by_setting else mirror)
     assert stored.source == published.address
     assert published.asked[0].handler.path == "/sam_vit_b_01ec64.pth"
 
@@ -85,7 +86,7 @@ def test_a_mirror_serves_in_the_publishers_place(
 def test_a_malicious_file_in_a_published_ones_place_is_refused(store: ModelStore, published: FileServer) -> None:
     published.content = published.content[:-1] + b"!"
     with pytest.raises(ModelError, match="not the file that was published"):
-        download(store, "sam-vit-b", accepts, patience=HASTE)
+        get(store, "sam-vit-b")
     assert store.models() == {}
 
 
@@ -97,11 +98,11 @@ def test_a_file_without_a_known_checksum_must_still_be_the_network(
     )
     monkeypatch.setattr(downloading, "releases", lambda: {"medsam2-2411": release})
     with pytest.raises(ModelError, match=r"has the shapes of sam-vit-b, expected were those of sam2\.1-tiny"):
-        download(store, "medsam2-2411", accepts, patience=HASTE)
+        get(store, "medsam2-2411")
     assert not list(store.downloads.glob("*.pth*"))
     right = replace(release, architecture="sam-vit-b")
     monkeypatch.setattr(downloading, "releases", lambda: {"medsam2-2411": right})
-    assert download(store, "medsam2-2411", accepts, patience=HASTE).source_sha256 == published.sha256
+    assert get(store, "medsam2-2411").source_sha256 == published.sha256
 
 
 def test_two_downloads_of_one_model_do_not_mix(store: ModelStore, published: FileServer) -> None:
@@ -109,7 +110,7 @@ def test_two_downloads_of_one_model_do_not_mix(store: ModelStore, published: Fil
         held(store.downloads / "sam-vit-b.lock", "A download"),
         pytest.raises(ModelError, match="download of 'sam-vit-b' is going on"),
     ):
-        download(store, "sam-vit-b", accepts)
+        get(store, "sam-vit-b")
 
 
 def test_a_conversion_that_fails_for_want_of_space_does_not_cost_the_download(
@@ -121,16 +122,16 @@ def test_a_conversion_that_fails_for_want_of_space_does_not_cost_the_download(
     with monkeypatch.context() as patch:
         patch.setattr("SAMSpineLib.models.store.conversion.save_file", full)
         with pytest.raises(OutputError, match="No space left"):
-            download(store, "sam-vit-b", accepts, patience=HASTE)
-    download(store, "sam-vit-b", accepts, patience=HASTE)
+            get(store, "sam-vit-b")
+    get(store, "sam-vit-b")
     assert len(published.asked) == 1
 
 
 def test_names_that_are_not_to_be_downloaded_say_why(store: ModelStore) -> None:
     with pytest.raises(ModelError, match="comes with SAMSpine"):
-        download(store, "ct-sam3d-small", accepts)
+        get(store, "ct-sam3d-small")
     with pytest.raises(ModelError, match=r"no 'sam-9000' to download; there are: sam-vit-b, .*medsam2"):
-        download(store, "sam-9000", accepts)
+        get(store, "sam-9000")
 
 
 def test_every_release_has_an_address_a_licence_and_its_terms() -> None:
