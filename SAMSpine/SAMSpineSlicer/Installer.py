@@ -13,7 +13,9 @@ from SAMSpineSlicer.ParameterNode import ParameterNode
 
 NAME = "SAMSpine"
 # Slicer brings these or another extension does: an installation must not replace them.
-NEVER_INSTALLED = ["SimpleITK", "numpy", "scipy", "requests", "torch"]
+NEVER_INSTALLED = ["SimpleITK", "numpy", "scipy", "requests", "torch", "torchvision"]
+# Slicer 5.10 has a SimpleITK of its own, which no dependency may replace; sam2 would fetch a PyTorch to be built with.
+PIP_OPTIONS = {"monai": "--no-deps ", "sam2": "--no-build-isolation "}
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "requirements.txt"
 
 
@@ -85,10 +87,8 @@ class Installer:
             wanted = packaging.load_requirements(str(REQUIREMENTS))
             packaging.pip_install(wanted, skip_packages=NEVER_INSTALLED, requester=NAME)
             return True
-        # Slicer 5.10: its SimpleITK is one of its own, which no dependency may replace.
         for name in self.missing():
-            options = "--no-deps " if name == "monai" else ""
-            slicer.util.pip_install(options + name)
+            slicer.util.pip_install(PIP_OPTIONS.get(name, "") + name)
         return True
 
 

@@ -94,6 +94,7 @@ class Panel:
         manager = slicer.app.layoutManager()
         if manager is not None:
             manager.connect("layoutChanged(int)", self._onLayout)
+        self.attempt(self.advanced.offerModels)
         self._onParameters()
 
     def exit(self) -> None:

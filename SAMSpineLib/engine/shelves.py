@@ -1,4 +1,4 @@
-"""What lies in folders on this machine, for faces that compute nothing: bundled models, and atlases of the user."""
+"""What lies in folders on this machine, for faces that compute nothing: models, and atlases of the user."""
 
 from __future__ import annotations
 
@@ -10,31 +10,48 @@ import numpy.typing as npt
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.atlas.library import AtlasLibrary, user_folder
-from SAMSpineLib.models.registry import model_entries, verify
-from SAMSpineLib.resources import resource_path
+from SAMSpineLib.models.store.resolving import user_store
 from SAMSpineLib.volume import Volume
 
 
-def model_folder() -> Path:
-    """Return where the bundled weights lie."""
-    return resource_path("Models")
+def model_folder(*, make: bool = False) -> Path:
+    """Return where the user's own models lie; `make` sees to it that it is there.
+
+    Raises:
+        OutputError: if it cannot be made.
+    """
+    store = user_store()
+    if make:
+        store.make_folder()
+    return store.folder
 
 
 def model_names() -> tuple[str, ...]:
-    """Return the networks that answer prompts and have bundled weights, the default one first."""
-    from SAMSpineLib.models.build import DEFAULT_MODEL, MODELS
+    """Return the networks that answer prompts and whose weights are on this machine, the default one first."""
+    from SAMSpineLib.models.catalogue import at_hand
 
-    names = [name for name in model_entries() if name in MODELS]
-    return tuple(sorted(names, key=lambda name: name != DEFAULT_MODEL))
+    return at_hand()
 
 
 def verify_models() -> int:
-    """Check all bundled weights and return how many there are.
+    """Check all weights on this machine and return how many there are.
 
     Raises:
-        ModelError: if one is missing or damaged.
+        ModelError: naming all that are missing or damaged.
     """
-    return len([verify(entry) for entry in model_entries().values()])
+    from SAMSpineLib.models.catalogue import verified
+
+    return len(verified())
+
+
+def own_models() -> tuple[str, ...]:
+    """Return the names of the user's own models."""
+    return tuple(user_store().models())
+
+
+def clear_models() -> tuple[str, ...]:
+    """Remove the user's own models and what is half downloaded; return their names."""
+    return user_store().clear()
 
 
 def add_atlas(name: str, labels: npt.NDArray[np.integer], image: Volume) -> Path:

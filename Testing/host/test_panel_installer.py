@@ -109,11 +109,11 @@ def test_on_slicer_5_10_each_package_is_installed_and_nothing_drags_simpleitk_in
     import slicer
 
     asked: list[str] = []
-    without.hide({"slicer.packaging", "monai", "uvicorn"})
+    without.hide({"slicer.packaging", "monai", "sam2", "uvicorn"})
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_a, **_o: True)
     monkeypatch.setattr(slicer.util, "pip_install", asked.append, raising=False)
     installer.install()
-    assert asked == ["--no-deps monai", "uvicorn"]
+    assert asked == ["--no-deps monai", "--no-build-isolation sam2", "uvicorn"]
 
 
 def test_the_requirements_are_those_of_the_library(installer: Any, repository: Any) -> None:
@@ -122,7 +122,7 @@ def test_the_requirements_are_those_of_the_library(installer: Any, repository: A
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     plain = {one.partition(">")[0].partition("[")[0] for one in (*extras["sam"], *extras["server"])}
-    ours = {"numpy", "scipy", "SimpleITK", "requests", "torch"}
+    ours = {"numpy", "scipy", "SimpleITK", "requests", "torch", "torchvision"}
     needed = (plain | set(project["dependencies"])) - ours
     from SAMSpineSlicer.Installer import requirements
 

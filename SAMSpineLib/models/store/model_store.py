@@ -57,6 +57,18 @@ class ModelStore:
         """Where files lie until they are complete and converted."""
         return self.folder / "downloads"
 
+    def make_folder(self) -> None:
+        """See to it that the folder is there.
+
+        Raises:
+            OutputError: if it cannot be made.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"The folder of models {self.folder} cannot be made: {error.strerror}; check space and permissions"
+            raise OutputError(msg) from error
+
     def models(self) -> dict[str, StoredModel]:
         """Read the index: models by name, in the order in which they were added.
 
@@ -86,7 +98,7 @@ class ModelStore:
         """
         self.check_free(model.name)
         path = self.folder / f"{model.name}.safetensors"
-        self._make_folder()
+        self.make_folder()
         with replacing(path) as partial:
             write(partial)
         today = datetime.now(UTC).date().isoformat()
@@ -199,20 +211,13 @@ class ModelStore:
 
     def _change(self, change: Callable[[_Content], _Content]) -> None:
         """Read the index, change it and write it back, with no other process in between."""
-        self._make_folder()
+        self.make_folder()
         with held(self.folder / ".lock", f"A change of the models in {self.folder}"):
             content = change(self._read())
             rows = [_row(one) for one in content.models.values()]
             text = {"version": VERSION, "models": rows, "accepted": sorted(content.accepted)}
             with replacing(self.index) as partial:
                 partial.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
-
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            msg = f"The folder of models {self.folder} cannot be made: {error.strerror}; check space and permissions"
-            raise OutputError(msg) from error
 
 
 def _row(model: StoredModel) -> dict[str, Any]:
