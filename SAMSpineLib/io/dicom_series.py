@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["SeriesInfo", "is_dicom_file", "list_series", "read_dicom_file", "read_dicom_folder"]
+__all__ = ["SeriesInfo", "is_dicom_file", "list_series", "read_dicom_file", "read_dicom_folder", "series_files"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,17 @@ def read_dicom_file(path: Path) -> ReadResult:
     result = _read_series([header], path.stem)
     notice = f"{path.name} is one slice; give its folder to read the whole series"
     return ReadResult(result.volume, (notice, *result.notices))
+
+
+def series_files(path: Path, *, series: str | int | None = None) -> list[Path]:
+    """Return the files of a series, as `read_dicom_folder` chooses it; of a single file itself.
+
+    Raises:
+        VolumeError: if there is none, or several and none chosen.
+    """
+    if path.is_file():
+        return [path]
+    return [one.path for one in _chosen(path, _series_of(scan_folder(path).slices), series)]
 
 
 def _series_of(slices: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
