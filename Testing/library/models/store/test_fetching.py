@@ -31,11 +31,13 @@ def stalls(asked: Asked) -> None:
 
 
 def trickles(asked: Asked) -> None:
+    """Send 20 bytes a second, then all the rest to whoever has put up with that for two seconds."""
     asked.head(200, Content_Length=len(asked.server.content))
-    for at in range(200):
+    for at in range(40):
         if asked.server.gone.wait(0.05):
             return
         asked.body(asked.server.content[at : at + 1])
+    asked.body(asked.server.content[40:])
 
 
 def truncates(asked: Asked) -> None:
@@ -93,6 +95,13 @@ def test_a_server_that_never_gets_further_is_given_up_and_what_came_is_kept(serv
     assert server.asked[-1].range == f"bytes={HALF}-"
 
 
+def test_a_server_that_gets_a_little_further_each_time_is_not_given_up(server: FileServer, wanted: Wanted) -> None:
+    server.moods = [lambda asked, upto=upto: asked.right(upto=upto) for upto in range(20_000, 200_000, 20_000)]
+    fetch(wanted, None, HASTE)
+    assert arrived(wanted, server)
+    assert len(server.asked) == 10 > HASTE.attempts
+
+
 def test_a_server_that_ignores_the_range_is_taken_from_the_beginning(server: FileServer, wanted: Wanted) -> None:
     server.moods = [truncates, ignores_the_range]
     fetch(wanted, None, HASTE)
@@ -122,6 +131,29 @@ def test_a_change_that_the_server_conceals_is_found_by_the_checksum_and_mended(
     fetch(replace(wanted, sha256=server.sha256), None, HASTE)
     assert arrived(wanted, server)
     assert [asked.range for asked in server.asked[-2:]] == [f"bytes={HALF}-", None]
+
+
+def test_a_change_of_length_that_the_server_conceals_is_noticed_without_a_checksum(
+    server: FileServer, wanted: Wanted
+) -> None:
+    unchecked = replace(wanted, bytes=None, sha256=None)
+    server.moods = [truncates] * 9
+    with pytest.raises(ModelError, match="goes on from there"):
+        fetch(unchecked, None, HASTE)
+    server.content, server.moods = server.content[::-1] + b"more", []
+    assert fetch(unchecked, None, HASTE) == server.sha256
+    assert arrived(wanted, server)
+    assert [asked.range for asked in server.asked[4:]] == [f"bytes={HALF}-", None]
+
+
+def test_what_came_from_one_address_is_not_gone_on_with_from_another(server: FileServer, wanted: Wanted) -> None:
+    server.moods = [truncates] * 9
+    with pytest.raises(ModelError, match="goes on from there"):
+        fetch(wanted, None, HASTE)
+    server.content, server.moods = server.content[::-1], []
+    elsewhere = replace(wanted, address=f"{wanted.address}?mirror", sha256=server.sha256)
+    fetch(elsewhere, None, HASTE)
+    assert [asked.range for asked in server.asked[4:]] == [None]
 
 
 def test_a_file_that_has_become_shorter_is_fetched_anew(server: FileServer, wanted: Wanted) -> None:
@@ -288,6 +320,19 @@ def test_progress_counts_to_the_end_and_can_end_it(server: FileServer, wanted: W
     fetch(whole, None, HASTE)
     assert arrived(whole, server)
     assert server.asked[-1].range is not None
+
+
+def test_a_download_that_was_ended_at_its_last_byte_asks_for_nothing_more(server: FileServer, wanted: Wanted) -> None:
+    def stop_at_the_end(*_: object) -> None:
+        if wanted.part.size == len(server.content):
+            msg = "enough"
+            raise Cancelled(msg)
+
+    with pytest.raises(Cancelled):
+        fetch(wanted, stop_at_the_end, HASTE)
+    fetch(wanted, None, HASTE)
+    assert arrived(wanted, server)
+    assert len(server.asked) == 1
 
 
 def test_a_file_that_arrived_whole_before_is_not_asked_for_again(server: FileServer, wanted: Wanted) -> None:
