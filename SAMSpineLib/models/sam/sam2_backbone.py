@@ -1,0 +1,67 @@
+"""SAM 2 on single images: a Hiera on a square, with finer maps beside the embedding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
+from SAMSpineLib.models.sam.networks import PIXEL_MEAN, PIXEL_STD
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+
+TOP_LEFT, BOTTOM_RIGHT = 2, 3  # how SAM 2 labels the corners of a box
+
+
+class Sam2Backbone:
+    """Answer prompts with a SAM 2."""
+
+    def __init__(self, network: SAM2Base, device: str = "cpu") -> None:
+        """Take a network to a device."""
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval()
+        self.image_size: int = network.image_size
+        self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(3, 1, 1)
+        self._std = torch.tensor(PIXEL_STD, device=self.device).view(3, 1, 1)
+
+    def frame(self, height: float, width: float) -> tuple[int, int]:  # noqa: ARG002 - the protocol's
+        """Return the pixels of a slice: SAM 2 was trained on images that were stretched to a square."""
+        return self.image_size, self.image_size
+
+    @torch.inference_mode()
+    def encode(self, image: Tensor) -> Features:
+        """Encode an image; see `SliceBackbone.encode`."""
+        prepared = (image.to(self.device, torch.float32) - self._mean) / self._std
+        maps = self.network.forward_image(prepared[None])["backbone_fpn"]
+        return Features(tuple(maps[-self.network.num_feature_levels :]), (self.image_size, self.image_size))
+
+    @torch.inference_mode()
+    def decode(self, features: Features, prompts: SlicePrompts) -> Candidates:
+        """Answer prompts; see `SliceBackbone.decode`."""
+        *finer, top = (one.float() for one in features.maps)
+        points, mask = self.prompt_points(prompts), prompt_tensors(prompts, self.device)[3]
+        encoder, decoder = self.network.sam_prompt_encoder, self.network.sam_mask_decoder
+        sparse, dense = encoder(points=points, boxes=None, masks=mask)
+        logits, scores, _, _ = decoder.predict_masks(
+            image_embeddings=top + self.network.no_mem_embed[0, :, :, None, None][0],
+            image_pe=encoder.get_dense_pe(), sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense,
+            repeat_image=False, high_res_features=finer,
+        )  # fmt: skip
+        # Where the mask for prompts that mean one thing is not stable, SAM 2 takes the best of the others for it.
+        one, its_score = decoder._dynamic_multimask_via_stability(logits, scores)
+        logits, scores = torch.cat([one, logits[:, 1:]], 1), torch.cat([its_score, scores[:, 1:]], 1)
+        return ordered(logits[0], scores[0], ambiguous=prompts.is_ambiguous)
+
+    def prompt_points(self, prompts: SlicePrompts) -> tuple[Tensor, Tensor] | None:
+        """Return points (1, N, 2) and their labels (1, N), the corners of a box first; None without any."""
+        points, labels, box, _ = prompt_tensors(prompts, self.device)
+        if box is None:
+            return None if points is None or labels is None else (points, labels)
+        corners = box.reshape(1, 2, 2)
+        kinds = torch.tensor([[TOP_LEFT, BOTTOM_RIGHT]], dtype=torch.int32, device=self.device)
+        if points is None or labels is None:
+            return corners, kinds
+        return torch.cat([corners, points], 1), torch.cat([kinds, labels], 1)

@@ -1,0 +1,47 @@
+"""SAM: a ViT on an image whose longer side it fills."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+
+class SamBackbone:
+    """Answer prompts with a SAM."""
+
+    def __init__(self, network: Sam, device: str = "cpu") -> None:
+        """Take a network to a device."""
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval()
+        self.image_size: int = network.image_encoder.img_size
+
+    def frame(self, height: float, width: float) -> tuple[int, int]:
+        """Return the pixels of a slice: square ones, `image_size` along its longer side; what is left is padded."""
+        scale = self.image_size / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    @torch.inference_mode()
+    def encode(self, image: Tensor) -> Features:
+        """Encode an image; see `SliceBackbone.encode`."""
+        height, width = (int(n) for n in image.shape[-2:])
+        prepared = self.network.preprocess(image.to(self.device, torch.float32))[None]
+        return Features((self.network.image_encoder(prepared),), (height, width))
+
+    @torch.inference_mode()
+    def decode(self, features: Features, prompts: SlicePrompts) -> Candidates:
+        """Answer prompts; see `SliceBackbone.decode`."""
+        points, labels, box, mask = prompt_tensors(prompts, self.device)
+        encoder = self.network.prompt_encoder
+        sparse, dense = encoder(points=None if points is None else (points, labels), boxes=box, masks=mask)
+        logits, scores = self.network.mask_decoder.predict_masks(
+            image_embeddings=features.maps[-1].float(), image_pe=encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense,
+        )  # fmt: skip
+        return ordered(logits[0], scores[0], ambiguous=prompts.is_ambiguous)
