@@ -19,6 +19,7 @@ from SAMSpineSlicer.AutonomousSection import AutonomousSection
 from SAMSpineSlicer.Connection import Connection
 from SAMSpineSlicer.Display import Display
 from SAMSpineSlicer.Installer import Installer
+from SAMSpineSlicer.ModelsSection import ModelsSection
 from SAMSpineSlicer.ParameterNode import ParameterNode
 from SAMSpineSlicer.SceneWatcher import SceneWatcher
 from SAMSpineSlicer.SegmentsSection import SegmentsSection
@@ -59,6 +60,7 @@ class Panel:
         self.autonomous = AutonomousSection(self)
         self.installer = Installer(ui, self.tell)
         self.advanced = AdvancedSection(self)
+        self.models = ModelsSection(self)
         self._connections = [(getattr(ui, name), "toggled(bool)", self._onTool(tool)) for tool, name in TOOLS.items()]
         self._connections += [
             (ui.undoButton, "clicked()", self._attempt(self.desk.undo)),
@@ -94,7 +96,7 @@ class Panel:
         manager = slicer.app.layoutManager()
         if manager is not None:
             manager.connect("layoutChanged(int)", self._onLayout)
-        self.attempt(self.advanced.offerModels)
+        self.attempt(self.models.offer)
         self._onParameters()
 
     def exit(self) -> None:
@@ -116,7 +118,7 @@ class Panel:
             self.connection = None
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
-        for section in (self.segments, self.autonomous, self.installer, self.advanced, self.display):
+        for section in (self.segments, self.autonomous, self.installer, self.advanced, self.models, self.display):
             section.release()
 
     # What the rest asks.
@@ -314,7 +316,7 @@ class Panel:
         self.clicks.show(self.desk.markers())
         self.segments.refresh()
         self.autonomous.refresh()
-        self.advanced.refresh()
+        self.models.refresh()
         mirror = self.desk.mirror
         self.ui.undoButton.enabled = mirror is not None and mirror.can_undo
         self.ui.redoButton.enabled = mirror is not None and mirror.can_redo

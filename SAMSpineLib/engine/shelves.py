@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.atlas.library import AtlasLibrary, user_folder
+from SAMSpineLib.models.registry import Release, releases
 from SAMSpineLib.models.store.resolving import user_store
 from SAMSpineLib.volume import Volume
 
@@ -52,6 +53,17 @@ def own_models() -> tuple[str, ...]:
 def clear_models() -> tuple[str, ...]:
     """Remove the user's own models and what is half downloaded; return their names."""
     return user_store().clear()
+
+
+def downloadable() -> tuple[Release, ...]:
+    """Return the published models that are not on this machine."""
+    here = user_store().models()
+    return tuple(release for name, release in releases().items() if name not in here)
+
+
+def accept_terms(name: str) -> None:
+    """Remember that the user has seen and accepted the terms of a published model."""
+    user_store().accept(name)
 
 
 def add_atlas(name: str, labels: npt.NDArray[np.integer], image: Volume) -> Path:
