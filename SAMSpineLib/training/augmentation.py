@@ -131,7 +131,8 @@ def _osteoporotic(image: Image, loss: float) -> Image:
 
 def _crop_field_of_view(image: Image, rng: np.random.Generator) -> None:
     """Blank one side of the patch, as at the border of a scan."""
-    axis = int(rng.integers(3))
+    axes = [axis for axis, size in enumerate(image.shape) if size >= 8]  # a slice has no third
+    axis = axes[int(rng.integers(len(axes)))]
     size = image.shape[axis]
     cut = int(rng.integers(1, size // 4))
     side: list[slice] = [slice(None)] * 3

@@ -33,7 +33,7 @@ class LocaliserTask:
 
     def network(self) -> nn.Module:
         """Return the network with fresh weights."""
-        return Localiser(self.config)
+        return Localiser(self.config).to(memory_format=torch.channels_last_3d)
 
     def loss(
         self, network: nn.Module, rng: np.random.Generator, device: torch.device

@@ -79,7 +79,7 @@ def _start(task: Task, recipe: Recipe, start: Path | None) -> TrainingState:
         load_weights(start, network, may_lack=recipe.only)
     if recipe.only:
         _freeze_but(network, recipe.only)
-    network = network.to(device).to(memory_format=torch.channels_last_3d)
+    network = network.to(device)
     optimiser = torch.optim.AdamW(
         [weight for weight in network.parameters() if weight.requires_grad],
         lr=recipe.learning_rate,

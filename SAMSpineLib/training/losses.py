@@ -70,3 +70,43 @@ def soft_dice(logits: Tensor, masks: Tensor) -> Tensor:
 def heat_loss(heat: Tensor, target: Tensor, *, emphasis: float = 50.0) -> Tensor:
     """Return the squared error of a heat map (B, 1, N, N, N); a click fills few voxels, so they weigh more."""
     return ((1 + emphasis * target) * (heat - target) ** 2).mean()
+
+
+def candidate_losses(logits: Tensor, quality: Tensor, presence: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Score the candidates of Segment Anything by the best of each slice.
+
+    Source: SAM (arXiv 2304.02643, appendix A): focal and Dice loss 20 : 1, of the candidate with the least loss alone,
+    and the squared error of every candidate's expected IoU.
+
+    Args:
+        logits: (B, M, h, w).
+        quality: (B, M) expected IoU.
+        presence: (B, 1) logit that there is an object; it always is here.
+        truth: (B, H, W) share of each pixel, at the resolution at which the mask is wanted.
+
+    Returns:
+        The mean loss, the best candidates' logits (B, 1, h, w), the mean error of the expected IoU.
+    """
+    sized = F.interpolate(logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False)
+    wanted = truth[:, None].float().expand_as(sized)
+    focal = sigmoid_focal(sized, wanted).mean(dim=(2, 3))
+    probability = torch.sigmoid(sized)
+    overlap = (probability * wanted).sum(dim=(2, 3))
+    dice = 1 - (2 * overlap + 1) / ((probability**2).sum(dim=(2, 3)) + (wanted**2).sum(dim=(2, 3)) + 1)
+    masks = 20 * focal + dice
+    best = masks.argmin(dim=1)
+    rows = torch.arange(len(best), device=best.device)
+    with torch.no_grad():
+        hard, inside = sized > 0, wanted > 0.5
+        both = (hard & inside).sum(dim=(2, 3))
+        iou = both / (hard | inside).sum(dim=(2, 3)).clamp(min=1)
+    error = F.mse_loss(quality.float(), iou)
+    there = F.binary_cross_entropy_with_logits(presence.float(), torch.ones_like(presence.float()))
+    total: Tensor = masks[rows, best].mean() + error + 0.05 * there
+    return total, logits[rows, best][:, None], (quality.detach().float() - iou).abs().mean().item()
+
+
+def sigmoid_focal(logits: Tensor, truth: Tensor, *, gamma: float = 2.0) -> Tensor:
+    """Return the focal loss of each pixel for shares of 0..1 (Lin et al., ICCV 2017)."""
+    plain = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    return (torch.sigmoid(logits) - truth).abs() ** gamma * plain

@@ -34,7 +34,7 @@ class PromptTask:
 
     def network(self) -> CTSAM3D:
         """Return the network with fresh weights."""
-        return CTSAM3D(self.config)
+        return CTSAM3D(self.config).to(memory_format=torch.channels_last_3d)
 
     def loss(
         self, network: CTSAM3D, rng: np.random.Generator, device: torch.device

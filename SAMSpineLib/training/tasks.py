@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.localiser_task import LocaliserTask
 from SAMSpineLib.training.prompt_task import PromptTask
-from SAMSpineLib.training.recipes import LocaliserRecipe, PromptRecipe, Recipe
+from SAMSpineLib.training.recipes import LocaliserRecipe, PromptRecipe, Recipe, SliceRecipe
+from SAMSpineLib.training.slice_task import SliceTask
 
 
 class Task(Protocol):
@@ -35,6 +36,7 @@ class Task(Protocol):
 TASKS: dict[type[Recipe], Callable[[Any, Sequence[Case]], Task]] = {
     PromptRecipe: PromptTask,
     LocaliserRecipe: LocaliserTask,
+    SliceRecipe: SliceTask,
 }
 
 

@@ -89,3 +89,15 @@ SAM2_CONFIGS = {
     "sam2.1-base-plus": Sam2Config(112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
     "sam2.1-large": Sam2Config(144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
 }
+
+# Ours: SAM 2.1, piece by piece, made small. "smoke" is for tests: the whole story in seconds, and no useful weights.
+OWN_CONFIGS = {
+    "sam-spine-tiny": Sam2Config(
+        32, 1, (1, 2, 6, 1), (4, 6, 8), windows=(8, 4, 16, 8), image_size=512, channels=128,
+        memory_layers=2, memory_hidden=512,
+    ),
+    "sam-spine-smoke": Sam2Config(
+        8, 1, (1, 1, 2, 1), (3,), windows=(8, 4, 8, 4), image_size=128, channels=32, memory_channels=16,
+        memory_layers=1, memory_hidden=32,
+    ),
+}  # fmt: skip
