@@ -40,7 +40,10 @@ def load_weights(path: Path, network: nn.Module, *, may_lack: str = "") -> dict[
         with safe_open(path, "pt") as handle:
             metadata = handle.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        msg = f"The weights '{path}' are damaged or no safetensors file ({error}); restore the file or train it anew"
+        remedy = "restore the file or train it anew"
+        if path.suffix in {".pt", ".pth"}:
+            remedy = f"a checkpoint of others is added with `samspine models add {path}`, then named with --model"
+        msg = f"The weights '{path}' are damaged or no safetensors file ({error}); {remedy}"
         raise ModelError(msg) from error
     kept = {name: value for name, value in network.state_dict().items() if may_lack and is_part(name, may_lack)}
     try:

@@ -82,7 +82,7 @@ def test_all_that_can_be_downloaded_is_listed_with_its_terms(folder: Path, samsp
 def test_a_download_shows_the_terms_and_wants_them_accepted(folder: Path, mirror: str, samspine: Any) -> None:
     refused = samspine("models", "download", "medsam", "--mirror", mirror)
     assert refused.code == 2
-    assert "Licence: Apache-2.0 (https://github.com/bowang-lab/MedSAM" in refused.err
+    assert "the deposit (https://zenodo.org/records/10689643)" in refused.err
     assert "--accept-licence" in refused.err.splitlines()[-1]
     assert states(samspine)["medsam"] == "download"
     got = samspine("models", "download", "medsam", "--mirror", mirror, "--accept-licence", "--json")

@@ -65,6 +65,12 @@ def test_damaged_weights_are_refused_and_the_network_is_left_alone(tmp_path, dam
     assert torch.equal(network.weight, before)
 
 
+def test_a_checkpoint_of_others_says_how_it_is_added(tmp_path):
+    torch.save(nn.Linear(4, 4).state_dict(), tmp_path / "sam.pth")
+    with pytest.raises(ModelError, match=r"samspine models add .*sam\.pth`, then named with --model"):
+        load_weights(tmp_path / "sam.pth", nn.Linear(4, 4))
+
+
 @pytest.mark.parametrize("other", [nn.Linear(4, 5), nn.Conv3d(1, 2, 3), nn.Linear(4, 4, bias=False)])
 def test_another_networks_weights_are_refused_by_what_does_not_fit(tmp_path, other):
     path = save_weights(tmp_path / "w.safetensors", nn.Linear(4, 4), {})

@@ -115,6 +115,7 @@ def test_a_file_without_weights_says_what_it_holds(tmp_path: Path, content: Any)
         read_checkpoint(tmp_path / "a.pt")
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 def test_a_program_of_torchscript_is_refused_without_advice_to_trust_it(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / "a.pt")
     with pytest.raises(ModelError, match="TorchScript") as caught:

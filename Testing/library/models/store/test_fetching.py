@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import ssl
+import subprocess
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +277,30 @@ def test_an_encrypted_address_does_not_lead_to_one_that_is_not(server: FileServe
     server.moods = [answers(302, Location=server.address)]
     fetch(wanted, None, HASTE)
     assert arrived(wanted, server)
+
+
+def test_a_server_that_nobody_vouches_for_is_not_trusted_and_not_asked_twice(
+    server: FileServer, tmp_path: Path
+) -> None:
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "key", "-out",
+         tmp_path / "cert", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip("needs openssl")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as listening:
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
+        listening.handle_error = lambda *_: None
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        wanted = Wanted(f"https://127.0.0.1:{listening.server_address[1]}/f", tmp_path / "f")
+        with pytest.raises(ModelError, match="cannot be trusted: self.signed certificate"):
+            fetch(wanted, None, HASTE)
+        listening.shutdown()
+        thread.join()
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://example.org/f", "sam.pth", "https://"])
