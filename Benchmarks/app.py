@@ -12,7 +12,6 @@ Chromium (the figures are left out where there is none).
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import tempfile
 import time
@@ -107,8 +106,9 @@ def _one_click(screen: Any, x: float, y: float) -> tuple[float, float, float]:
 
 def _render() -> float:
     """Return the milliseconds (median) of one frame of a slice view with a segment: drawn, copied and encoded."""
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    from SAMSpineLib.app.graphics import choose_window
+
+    choose_window()
     return asyncio.run(_rendered())
 
 

@@ -33,6 +33,10 @@ class OutputError(SAMSpineError):
     """A result that could not be written: no permission, no space, unknown format."""
 
 
+class GraphicsError(SAMSpineError):
+    """A machine that cannot draw: no OpenGL, neither on a screen nor without one."""
+
+
 class Cancelled(SAMSpineError):  # noqa: N818 - nothing went wrong
     """The user has ended a long run; what it had finished stays."""
 
