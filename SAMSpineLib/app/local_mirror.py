@@ -16,11 +16,10 @@ import numpy.typing as npt
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.pipeline import segment_spine
 from SAMSpineLib.engine.autonomous.result import AutoResult
-from SAMSpineLib.engine.fallback import Networks, SturdyLocaliser, SturdyPromptable
+from SAMSpineLib.engine.fallback import Networks, sturdy_session
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.mirror import SessionMirror
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
-from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
@@ -38,15 +37,11 @@ class LocalMirror(SessionMirror):
     def __init__(self, networks: Networks, atlases: Callable[[], Sequence[Atlas]], notify: Notify) -> None:
         """Begin without a volume; `atlases` is asked when a run wants them, `notify` is given lines for the user."""
         super().__init__(notify=notify)
-        self.session = Session(SturdyPromptable(networks, self._empty_cache, notify))
-        self._localiser = SturdyLocaliser(networks, self._empty_cache, notify)
+        self.session, self._localiser = sturdy_session(networks, self._notify)
         self._atlases = atlases
         self._stop = threading.Event()
         self._prompts: dict[int, tuple[Prompt, ...]] = {}
         self._opened: Volume | None = None
-
-    def _empty_cache(self) -> None:
-        self.session.cache.clear()
 
     # What is known without asking.
 

@@ -46,11 +46,12 @@ def command(
     from SAMSpineLib.app.launch import Settings, run_app
     from SAMSpineLib.atlas.library import atlases_of
     from SAMSpineLib.cli.serve import build_networks
+    from SAMSpineLib.engine.settings import EngineSettings
     from SAMSpineLib.io.nifti_nrrd import check_readable
 
     if image is not None and not image.is_dir():
         check_readable(image)
-    networks = build_networks(model, weights, None, device)
+    networks = build_networks(model, weights, None, device, EngineSettings())
     if not is_loopback(host):
         note("The connection is not encrypted: whoever can listen to it sees images and token")
 

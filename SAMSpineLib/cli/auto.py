@@ -60,10 +60,11 @@ def command(
     if report is not None:
         check_writable(report)
     from SAMSpineLib.atlas.library import atlases_of
+    from SAMSpineLib.cli.serve import build_networks
     from SAMSpineLib.engine.autonomous.pipeline import segment_spine
-    from SAMSpineLib.engine.session import Session
+    from SAMSpineLib.engine.fallback import sturdy_session
+    from SAMSpineLib.engine.settings import EngineSettings
     from SAMSpineLib.io import read_with_notices
-    from SAMSpineLib.models.build import build_localiser, build_promptable
 
     table = spine_labels()
     with working(f"Reading {image}"):
@@ -71,9 +72,11 @@ def command(
     for text in read.notices:
         note(text)
     atlases = atlases_of(library) if method == "atlas" else ()
+    settings = EngineSettings()
+    networks = build_networks(model, weights, localiser_weights, device, settings)
     with working("Loading the networks"):
-        session = Session(build_promptable(model, weights=weights, device=device))
-        localiser = build_localiser(weights=localiser_weights, device=device)
+        networks.load(localiser=True)
+    session, localiser = sturdy_session(networks, note, settings)
     session.set_volume(read.volume)
     with counting("Segmenting") as tell:
         result = segment_spine(

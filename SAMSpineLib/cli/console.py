@@ -20,12 +20,14 @@ from typing import Any
 
 import typer
 
+from SAMSpineLib.engine.memory import is_out_of_memory
 from SAMSpineLib.errors import SAMSpineError
 from SAMSpineLib.progress import Counted
 
 DONE, OUR_FAULT, YOUR_TURN, INTERRUPTED = 0, 1, 2, 130
 PATIENCE = 2.0
 LINE_EVERY = 15.0
+NO_ROOM = "There is not enough memory for this; close other programs, or take a smaller image"
 
 # What the system refuses is for the user to mend, wherever it comes from.
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -147,8 +149,8 @@ def report_error(error: BaseException, *, debug: bool) -> int:
 
 def _explained(error: BaseException) -> tuple[str, int]:
     """Return what to say about an error, and the exit code."""
-    if isinstance(error, SAMSpineError):
-        return str(error), YOUR_TURN
+    if isinstance(error, SAMSpineError) or is_out_of_memory(error):
+        return str(error) if isinstance(error, SAMSpineError) else NO_ROOM, YOUR_TURN
     if isinstance(error, SystemExit):
         return "", error.code if isinstance(error.code, int) else OUR_FAULT
     if isinstance(error, KeyboardInterrupt):

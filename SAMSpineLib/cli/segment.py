@@ -112,9 +112,10 @@ def open_session(
     device: str,
 ) -> tuple[Session, list[Label], tuple[str, ...]]:
     """Read the image and an earlier result, check the prompts against them, and only then build the network."""
-    from SAMSpineLib.engine.session import Session
+    from SAMSpineLib.cli.serve import build_networks
+    from SAMSpineLib.engine.fallback import sturdy_session
+    from SAMSpineLib.engine.settings import EngineSettings
     from SAMSpineLib.io import read_with_notices
-    from SAMSpineLib.models.build import build_promptable
 
     with working(f"Reading {image}"):
         result = read_with_notices(image, series=series)
@@ -123,8 +124,11 @@ def open_session(
         labels, table, more = read_earlier(earlier, result.volume, spine_labels())
         notices += more
     check_prompts(orders, result.volume, labels)
+    settings = EngineSettings()
+    networks = build_networks(model, weights, None, device, settings)
     with working(f"Loading {model}"):
-        session = Session(build_promptable(model, weights=weights, device=device))
+        networks.load()
+    session, _ = sturdy_session(networks, note, settings)
     session.set_volume(result.volume, labels)
     return session, table, notices
 

@@ -16,6 +16,7 @@ from SAMSpineLib.cli.console import note, working
 if TYPE_CHECKING:
     from SAMSpineLib.atlas.atlas import Atlas
     from SAMSpineLib.engine.fallback import Networks
+    from SAMSpineLib.engine.settings import EngineSettings
 
 EXAMPLES = """\b
 Alone it serves this machine only, under a secret that it prints. To serve others, choose a secret yourself, put it into
@@ -83,11 +84,12 @@ def command(
     logging.basicConfig(format="%(levelname)s %(message)s")
     address = Address(host, port, token_file, tls_cert, tls_key)
     token = token_of(address)
-    networks = build_networks(model, weights, localiser_weights, device)
+    settings = EngineSettings(cache_bytes=cache_mib * MIB)
+    networks = build_networks(model, weights, localiser_weights, device, settings)
     hosting = Hosting(
         networks,
         ServiceSettings(sessions=sessions, memory_bytes=memory_mib * MIB, idle_seconds=60 * idle_minutes),
-        EngineSettings(cache_bytes=cache_mib * MIB),
+        settings,
         lambda: _atlases(library),
         model,
     )
@@ -114,15 +116,19 @@ def words(line: str, *, secret: str | None) -> str:
     return f"The engine listens on {url}\n{own}End it with Ctrl-C."
 
 
-def build_networks(model: str, weights: Path | None, localiser_weights: Path | None, device: str) -> Networks:
+def build_networks(
+    model: str, weights: Path | None, localiser_weights: Path | None, device: str, settings: EngineSettings
+) -> Networks:
     """Return networks that are built when they are needed."""
     from SAMSpineLib.engine.fallback import Networks
     from SAMSpineLib.models.build import build_localiser, build_promptable
 
     return Networks(
-        lambda where: build_promptable(model, weights=weights, device=_found(where)),
-        lambda where: build_localiser(weights=localiser_weights, device=_found(where)),
+        lambda where: build_promptable(model, weights=weights, device=where),
+        lambda where: build_localiser(weights=localiser_weights, device=where),
         device=device,
+        batch_size=settings.batch_size,
+        find_device=_found,
     )
 
 

@@ -32,6 +32,10 @@ class EncodedCache:
         """Forget everything, as when another volume comes."""
         self._patches.clear()
 
+    def make_room(self) -> None:
+        """Let go of what can be encoded again, when memory runs out."""
+        self.clear()
+
     @property
     def nbytes(self) -> int:
         """Memory that the cache holds now."""

@@ -1,33 +1,41 @@
-"""When memory runs out: empty the cache and try again, then leave the GPU for the CPU, and say so.
+"""When memory runs out: empty the cache, then smaller batches, then leave the GPU for the CPU, and say so each time.
 
-Each question to a network is tried again by itself, so that nothing of a session is ever half done.
+Each question to a network is tried again by itself, so that nothing of a session is ever half done. Prompts are
+answered patch by patch; the search for vertebrae is what looks at several parts of an image at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, runtime_checkable
 from weakref import ReferenceType, ref
 
 import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.survey import Localises, Share
-from SAMSpineLib.errors import EngineError, SAMSpineError
+from SAMSpineLib.engine.memory import Found, Notify, attempt, emptied
+from SAMSpineLib.engine.session import Session
+from SAMSpineLib.engine.settings import EngineSettings
+from SAMSpineLib.errors import SAMSpineError
 from SAMSpineLib.models.localiser.localisation import Localisation
 from SAMSpineLib.models.protocols import Answer, Encoded, Probability, Promptable
 from SAMSpineLib.prompts import Prompt, Ras
 from SAMSpineLib.volume import Grid, Volume
 
-Found = TypeVar("Found")
-Notify = Callable[[str], None]
 CPU = "cpu"
-CACHE_EMPTIED = "Memory ran out: the cache was emptied, and the step tried again"
+SMALLER_BATCHES = "Memory ran out: the search for vertebrae goes on in smaller batches ({count} at a time)"
 WENT_TO_CPU = "The memory of the GPU is full: the engine goes on with the CPU, more slowly"
+
+
+@runtime_checkable
+class InBatches(Protocol):
+    """A network that looks at several parts of an image at once; `batch_size` may be changed between two questions."""
+
+    batch_size: int
 
 
 class Networks:
@@ -39,10 +47,21 @@ class Networks:
         build_localiser: Callable[[str], Localises],
         *,
         device: str = CPU,
+        batch_size: int = 1,
+        find_device: Callable[[str], str] = str,
     ) -> None:
-        """Keep how networks are built for a device."""
+        """Keep how networks are built for a device.
+
+        Args:
+            build_promptable: is given the device.
+            build_localiser: likewise.
+            device: where to compute, or a word that `find_device` understands.
+            batch_size: parts of an image that a GPU looks at together; on the CPU it is one.
+            find_device: is asked before the first network is built.
+        """
         self.device = device
         self.moves = 0
+        self._batch_size, self._find_device = batch_size, find_device
         self._build_promptable, self._build_localiser = build_promptable, build_localiser
         self._promptable: Promptable | None = None
         self._localiser: Localises | None = None
@@ -57,6 +76,7 @@ class Networks:
         """
         with self._lock:
             if self._promptable is None:
+                self.device = self._find_device(self.device)
                 self._promptable = self._build_promptable(self.device)
             return self._promptable
 
@@ -69,6 +89,7 @@ class Networks:
         """
         with self._lock:
             if self._localiser is None:
+                self.device = self._find_device(self.device)
                 self._localiser = self._build_localiser(self.device)
             return self._localiser
 
@@ -77,18 +98,31 @@ class Networks:
         """Tell whether the network that answers prompts is in memory."""
         return self._promptable is not None
 
-    def load(self) -> None:
-        """Bring the network that answers prompts into memory.
+    def load(self, *, localiser: bool = False) -> None:
+        """Bring the network that answers prompts into memory, and the one that finds vertebrae if asked to.
 
         Raises:
-            ModelError: if it cannot be built.
+            ModelError: if one cannot be built.
         """
-        _ = self.promptable
+        _ = self.promptable, localiser and self.localiser
 
     def preload(self) -> None:
         """Do the same ahead of the first step, which will raise what goes wrong."""
         with contextlib.suppress(SAMSpineError):
             self.load()
+
+    @property
+    def batch_size(self) -> int:
+        """Parts of an image that are looked at together."""
+        return 1 if self.device == CPU else self._batch_size
+
+    def halve_batches(self) -> bool:
+        """Go on with batches of half the size; False if that is one already."""
+        with self._lock:
+            if self.batch_size <= 1:
+                return False
+            self._batch_size //= 2
+            return True
 
     def leave_gpu(self) -> bool:
         """Go on with the CPU; False if that is where the networks are."""
@@ -100,12 +134,6 @@ class Networks:
             return True
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell an error about memory from others, whichever library it comes from."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
 class Sturdy:
     """Tries again with more memory."""
 
@@ -115,38 +143,41 @@ class Sturdy:
         self._empty_cache, self._notify = empty_cache, notify
 
     def attempt(self, work: Callable[[], Found]) -> Found:
-        """Return what some work gives, at the third try if need be.
+        """Return what some work gives, after as many remedies as it takes.
 
         Raises:
             EngineError: if memory is still not enough.
         """
-        for remedy in (self._free, self._leave_gpu, lambda: False):
-            moves = self.networks.moves
-            try:
-                return work()
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Not before the error is gone: its traceback holds on to what was computed.
-            if self.networks.moves == moves and not remedy():
-                break
-        msg = "There is not enough memory for this step, even with the cache emptied; close other programs or volumes"
-        raise EngineError(msg)
+        tried: list[tuple[str, int]] = []
 
-    def _free(self) -> bool:
-        self._empty_cache()
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        self._notify(CACHE_EMPTIED)
-        return True
+        def noted() -> Found:
+            tried.append(self._way)
+            return work()
 
-    def _leave_gpu(self) -> bool:
-        if not self.networks.leave_gpu():
-            return False
-        self._empty_cache()
-        self._notify(WENT_TO_CPU)
-        return True
+        return attempt(noted, self._remedies(tried), self._notify)
+
+    @property
+    def _way(self) -> tuple[str, int]:
+        """How networks are asked now; sessions of one engine share it."""
+        return self.networks.device, self.networks.batch_size
+
+    def _remedies(self, tried: Sequence[tuple[str, int]]) -> Iterator[str]:
+        yield from emptied(self._empty_cache)
+        while True:
+            if self._way != tried[-1]:
+                yield ""  # another session has made room meanwhile
+            elif self._smaller_batches():
+                self._empty_cache()
+                yield SMALLER_BATCHES.format(count=self.networks.batch_size)
+            elif self.networks.leave_gpu():
+                self._empty_cache()
+                yield WENT_TO_CPU
+            else:
+                return
+
+    def _smaller_batches(self) -> bool:
+        """Halve the batches, if there are any; a prompt is about one patch at a time."""
+        return False
 
 
 @dataclass(eq=False)
@@ -214,4 +245,29 @@ class SturdyLocaliser(Sturdy):
 
     def localise(self, volume: Volume, *, progress: Share | None = None) -> Localisation:
         """Return the maps of a whole volume; see `VolumeLocaliser.localise`."""
-        return self.attempt(lambda: self.networks.localiser.localise(volume, progress=progress))
+
+        def work() -> Localisation:
+            localiser = self.networks.localiser
+            if isinstance(localiser, InBatches):
+                localiser.batch_size = self.networks.batch_size
+            return localiser.localise(volume, progress=progress)
+
+        return self.attempt(work)
+
+    def _smaller_batches(self) -> bool:
+        return isinstance(self.networks.localiser, InBatches) and self.networks.halve_batches()
+
+
+def sturdy_session(
+    networks: Networks, notify: Notify, settings: EngineSettings | None = None
+) -> tuple[Session, SturdyLocaliser]:
+    """Return a session of this process and a localiser that survive full memory; `notify` is told what that took."""
+    caches: list[Session] = []
+
+    def empty_cache() -> None:
+        for session in caches:
+            session.cache.clear()
+
+    session = Session(SturdyPromptable(networks, empty_cache, notify), settings, notify=notify)
+    caches.append(session)
+    return session, SturdyLocaliser(networks, empty_cache, notify)

@@ -64,6 +64,16 @@ class History:
         while len(self._done) > 1 and sum(kept.nbytes for kept in self._done) > self._limit:
             self._done.popleft()
 
+    @property
+    def to_undo(self) -> Step | None:
+        """The step that `undo` would take back."""
+        return self._done[-1] if self._done else None
+
+    @property
+    def to_redo(self) -> Step | None:
+        """The step that `redo` would bring back."""
+        return self._undone[-1] if self._undone else None
+
     def undo(self) -> Step | None:
         """Take back the newest step, or None."""
         if not self._done:

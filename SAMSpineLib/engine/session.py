@@ -9,8 +9,9 @@ session.undo()
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from SAMSpineLib.engine.cache import EncodedCache
 from SAMSpineLib.engine.contest import settled
 from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
+from SAMSpineLib.engine.memory import Found, Notify, attempt, emptied
 from SAMSpineLib.engine.merging import PatchAnswer, covered, merge
 from SAMSpineLib.engine.painting import painted, union
 from SAMSpineLib.engine.propagation import Walk, Walker
@@ -38,11 +40,18 @@ NOWHERE: Extent = (0, -1, 0, -1, 0, -1)
 
 
 class Session(Selection):
-    """Segment one volume label by label; every step can be undone and returns what it changed."""
+    """Segment one volume label by label; every step can be undone and returns what it changed.
 
-    def __init__(self, model: Promptable, settings: EngineSettings | None = None) -> None:
-        """Answer prompts with `model`."""
+    A step is done wholly or not at all. Where memory runs out it is tried again with the cache emptied; if that is not
+    enough it raises EngineError, and everything is as it was before.
+    """
+
+    def __init__(
+        self, model: Promptable, settings: EngineSettings | None = None, *, notify: Notify | None = None
+    ) -> None:
+        """Answer prompts with `model`; `notify` is told when memory ran out and the cache was emptied."""
         super().__init__()
+        self._notify = notify or (lambda _text: None)
         self.model = model
         self.settings = settings or EngineSettings()
         self.cache = EncodedCache(model, limit_bytes=self.settings.cache_bytes)
@@ -61,12 +70,26 @@ class Session(Selection):
         if labels is not None and labels.shape != volume.shape:
             msg = f"An earlier result of shape {labels.shape} does not fit the volume of shape {volume.shape}"
             raise LabelError(msg)
+
+        def begin() -> tuple[LabelMap, dict[int, Extent]]:
+            if labels is None:
+                return np.zeros(volume.shape, np.uint16), {}
+            earlier = labels.astype(np.uint16)
+            return earlier, loaded_extents(earlier)
+
+        self._map, self._loaded = self.attempt(begin)
         self._volume = volume
-        self._map = np.zeros(volume.shape, np.uint16) if labels is None else labels.astype(np.uint16)
         self.cache.clear()
         self._history.clear()
         self._states.clear()
-        self._loaded = loaded_extents(self._map) if labels is not None else {}
+
+    def attempt(self, work: Callable[[], Found]) -> Found:
+        """Return what some work gives; where memory runs out, at a second try with the cache emptied.
+
+        Raises:
+            EngineError: if memory is still not enough.
+        """
+        return attempt(work, emptied(self.cache.make_room), self._notify)
 
     @property
     def volume(self) -> Volume:
@@ -112,7 +135,8 @@ class Session(Selection):
             PromptError: if the prompt lies outside the volume.
         """
         check_inside(prompt, self.volume.grid)
-        return self._commit(self._answered(self._begun(self._state), prompt))
+        state = self.attempt(lambda: self._answered(self._begun(self._state), prompt))
+        return self.attempt(lambda: self._commit(state))
 
     def add_all(
         self, orders: Mapping[Label, Sequence[Prompt]], *, progress: Counted | None = None
@@ -138,17 +162,17 @@ class Session(Selection):
         try:
             for label, prompts in orders.items():
                 self.select(label)
-                state = self._begun(self._state)
+                state = self.attempt(partial(self._begun, self._state))
                 for prompt in prompts:
-                    state = self._answered(state, prompt)
+                    state = self.attempt(partial(self._answered, state, prompt))
                 states[label] = state
                 if progress is not None:
                     progress(len(states), len(orders), label.name)
         finally:
-            answers = settled({label.value: state.answers for label, state in states.items()})
+            answers = self.attempt(lambda: settled({label.value: state.answers for label, state in states.items()}))
             for label, state in states.items():
                 self.select(label)
-                updates.append(self._commit(replace(state, answers=answers[label.value])))
+                updates.append(self.attempt(partial(self._commit, replace(state, answers=answers[label.value]))))
         return tuple(updates)
 
     def remove(self, prompt: Prompt) -> MaskUpdate:
@@ -164,26 +188,32 @@ class Session(Selection):
         kept.remove(prompt)
         state = LabelState(earlier=self._state.earlier)
         for other in kept:
-            state = self._answered(state, other)
-        return self._commit(state)
+            state = self.attempt(partial(self._answered, state, other))
+        return self.attempt(lambda: self._commit(state))
 
     def clear(self) -> MaskUpdate:
         """Remove the selected label's prompts and voxels."""
-        return self._commit(LabelState(), also=self._loaded.get(self.label.value))
+        return self.attempt(lambda: self._commit(LabelState(), also=self._loaded.get(self.label.value)))
 
     def undo(self) -> MaskUpdate:
         """Take back the last step of any label; nothing changes if there is none."""
-        step = self._history.undo()
+        step = self._history.to_undo
         if step is None:
             return MaskUpdate.nothing(0, "There is nothing to undo")
-        return self._restore(step, step.before, step.state_before)
+        update = self.attempt(lambda: _restoring(step, step.before, step.state_before))
+        self._history.undo()
+        self._restore(step, step.before, step.state_before)
+        return update
 
     def redo(self) -> MaskUpdate:
         """Do again what `undo` took back; nothing changes if there is nothing."""
-        step = self._history.redo()
+        step = self._history.to_redo
         if step is None:
             return MaskUpdate.nothing(0, "There is nothing to redo")
-        return self._restore(step, step.after, step.state_after)
+        update = self.attempt(lambda: _restoring(step, step.after, step.state_after))
+        self._history.redo()
+        self._restore(step, step.after, step.state_after)
+        return update
 
     @property
     def _state(self) -> LabelState:
@@ -222,7 +252,8 @@ class Session(Selection):
     def _commit(self, state: LabelState, *, also: Extent | None = None) -> MaskUpdate:
         """Write a label's new mask into the label map, remember the step, and return the crop.
 
-        Voxels of the label are replaced; those of an earlier result only within its patches and within `also`.
+        Voxels of the label are replaced; those of an earlier result only within its patches and within `also`. The map
+        changes at the very end: what fails before has changed nothing.
         """
         value = self.label.value
         before = self._states.get(value, LabelState())
@@ -242,18 +273,20 @@ class Session(Selection):
             new = found[1] if found is not None else None
         state = replace(state, painted=new)
         extent = union(old, new) or NOWHERE
-        crop = self._map[slices_of(extent)]
-        original = crop.copy()
+        before_it = self._map[slices_of(extent)].copy()
+        crop = before_it.copy()
         crop[crop == value] = 0
-        self._keep_earlier(state, extent, value)
+        _keep_earlier(crop, extent, state, value)
         lost: tuple[int, ...] = ()
         if found is not None and new is not None:
-            lost = self._paint(found[0], new, value)
-        self._history.push(Step(value, extent, original, crop.copy(), before, state))
-        self._states[value] = state
+            lost = self._paint(crop[slices_of(_within(new, extent))], found[0], value)
         visited = tuple(answer.grid for answer in state.answers)
         message = "" if found is not None else f"{self.label.name} is empty now"
-        return MaskUpdate(value, (crop == value).astype(np.uint8), extent, lost, visited, message)
+        update = MaskUpdate(value, (crop == value).astype(np.uint8), extent, lost, visited, message)
+        self._history.push(Step(value, extent, before_it, crop, before, state))
+        self._map[slices_of(extent)] = crop
+        self._states[value] = state
+        return update
 
     def _settled(self, mask: npt.NDArray[np.bool_], extent: Extent) -> npt.NDArray[np.bool_]:
         """Let the image of a CT settle where a mask's border lies; other modalities have no scale to tell bone by."""
@@ -263,21 +296,13 @@ class Session(Selection):
         spacing = self.volume.grid.spacing[::-1]
         return settled_border(mask, self.volume.array[slices_of(extent)], spacing, share=share)
 
-    def _paint(self, mask: npt.NDArray[np.bool_], extent: Extent, value: int) -> tuple[int, ...]:
+    def _paint(self, target: LabelMap, mask: npt.NDArray[np.bool_], value: int) -> tuple[int, ...]:
         """Set a label's voxels; other labels keep theirs unless overwriting was asked for. Return who lost voxels."""
-        target = self._map[slices_of(extent)]
         if not self._overwrite:
             mask = mask & (target == 0)
         lost = np.unique(target[mask])
         target[mask] = value
         return tuple(int(one) for one in lost if one not in (0, value))
-
-    def _keep_earlier(self, state: LabelState, extent: Extent, value: int) -> None:
-        """Set the voxels of an earlier result that lie in no patch."""
-        kept = state.earlier.beyond([answer.grid for answer in state.answers], extent) if state.earlier else None
-        if kept is not None:
-            target = self._map[slices_of(kept[1])]
-            target[kept[0] & (target == 0)] = value
 
     def _extent_of(self, state: LabelState) -> Extent | None:
         """Return an extent that holds all patches of a label."""
@@ -291,14 +316,33 @@ class Session(Selection):
         voxel = grid.voxel_at(anchor(prompt))
         return known is not None and voxel is not None and bool(known[voxel] > self.settings.threshold)
 
-    def _restore(self, step: Step, voxels: LabelMap, state: LabelState) -> MaskUpdate:
+    def _restore(self, step: Step, voxels: LabelMap, state: LabelState) -> None:
         self._map[slices_of(step.extent)] = voxels
         self._states[step.label] = state
-        changed = step.before != step.after
-        others = {*np.unique(step.before[changed]).tolist(), *np.unique(step.after[changed]).tolist()} - {0, step.label}
-        visited = tuple(answer.grid for answer in state.answers)
-        mask = (voxels == step.label).astype(np.uint8)
-        return MaskUpdate(step.label, mask, step.extent, tuple(sorted(others)), visited)
+
+
+def _restoring(step: Step, voxels: LabelMap, state: LabelState) -> MaskUpdate:
+    """Return what changes when a step's voxels (K, J, I) before or after it are put back."""
+    changed = step.before != step.after
+    others = {*np.unique(step.before[changed]).tolist(), *np.unique(step.after[changed]).tolist()} - {0, step.label}
+    visited = tuple(answer.grid for answer in state.answers)
+    mask = (voxels == step.label).astype(np.uint8)
+    return MaskUpdate(step.label, mask, step.extent, tuple(sorted(others)), visited)
+
+
+def _keep_earlier(crop: LabelMap, extent: Extent, state: LabelState, value: int) -> None:
+    """Set, in a crop of the label map, the voxels of an earlier result that lie in no patch."""
+    grids = [answer.grid for answer in state.answers]
+    kept = state.earlier.beyond(grids, extent) if state.earlier is not None else None
+    if kept is not None:
+        target = crop[slices_of(_within(kept[1], extent))]
+        target[kept[0] & (target == 0)] = value
+
+
+def _within(inner: Extent, outer: Extent) -> Extent:
+    """Return an extent as the indices of a crop that begins where another one does."""
+    i, j, k = outer[::2]
+    return (inner[0] - i, inner[1] - i, inner[2] - j, inner[3] - j, inner[4] - k, inner[5] - k)
 
 
 def _known(state: LabelState, grid: Grid) -> Probability | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """Limits and thresholds of interactive segmentation.
+    """Limits and thresholds of segmentation.
 
     Attributes:
         threshold: probability from which a voxel belongs to the structure.
@@ -20,6 +20,8 @@ class EngineSettings:
             None leaves it where the network has it. 0.5 is where bone ends; experts, who mark whole voxels, draw about
             0.3 mm further out, which in a CT of usual sharpness is 0.4.
         heat_threshold: how sure the cross-patch prompter must be of a click before it is used.
+        batch_size: parts of an image that a network looks at together on a GPU, where it looks at more than one; they
+            are halved when its memory runs out. A CPU takes one after the other.
     """
 
     threshold: float = 0.5
@@ -30,3 +32,4 @@ class EngineSettings:
     face_voxels: int = 12
     border_share: float | None = 0.4
     heat_threshold: float = 0.7
+    batch_size: int = 4

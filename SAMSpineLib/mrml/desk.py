@@ -211,6 +211,7 @@ class Desk:
             finished(None)
 
         mirror = self._mirror
+        mirror.notice = ""
         call = Call.later("Segmenting the spine", lambda: mirror.segment_spine(method=method, progress=progress))
         self._send(call, done, failed=failed)
 
@@ -379,5 +380,6 @@ class Desk:
         self._bench.apply_all([level.value for level in result.levels], self._mirror.result, kind="AUTOMATIC")
         self._values.update({one: label.value for one, label in self._bench.labels.items()})
         self.review = review_of(self._bench, result)
-        if result.message:
-            self._tell(result.message)
+        said = [text for text in (self._mirror.notice, result.message) if text]
+        if said:
+            self._tell("; ".join(said))

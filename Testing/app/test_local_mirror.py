@@ -19,7 +19,7 @@ pytest.importorskip("trame_slicer", reason="needs the extra `app`")
 
 from SAMSpineLib.app.local_mirror import HERE, LocalMirror
 from SAMSpineLib.app.worker import FAULT, Worker
-from SAMSpineLib.engine.fallback import Networks
+from SAMSpineLib.engine.fallback import SMALLER_BATCHES, Networks
 from SAMSpineLib.engine.service.call import Call
 from SAMSpineLib.errors import PromptError, SAMSpineError
 from SAMSpineLib.labels import spine_labels
@@ -170,3 +170,23 @@ def test_an_error_ends_its_own_call_only(caplog: pytest.LogCaptureFixture) -> No
     assert str(second) == FAULT
     assert "a fault of ours" in caplog.text
     assert third == "done"
+
+
+def test_a_full_gpu_is_told_in_one_line_and_the_run_goes_on(fakes: ModuleType, a_volume: Volume) -> None:
+    class Narrow:
+        batch_size = 1
+
+        def localise(self, volume: Volume, *, progress: Any = None) -> Any:
+            if self.batch_size > 1:
+                raise MemoryError
+            msg = "looked at one by one"
+            raise PromptError(msg)
+
+    told: list[str] = []
+    narrow = Narrow()
+    networks = Networks(lambda _: fakes.FakePromptable(), lambda _: narrow, device="cuda", batch_size=2)
+    mirror = LocalMirror(networks, tuple, told.append)
+    done(mirror.open(a_volume))
+    with pytest.raises(PromptError, match="one by one"):
+        done(mirror.segment_spine())
+    assert told[-1] == SMALLER_BATCHES.format(count=1)

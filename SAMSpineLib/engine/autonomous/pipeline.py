@@ -20,7 +20,7 @@ from SAMSpineLib.engine.autonomous.review import flags_of
 from SAMSpineLib.engine.autonomous.survey import Localises, Survey, survey
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import Cancelled
-from SAMSpineLib.labels import LabelTable, spine_labels
+from SAMSpineLib.labels import spine_labels
 
 Method = Literal["centres", "atlas"]
 
@@ -86,7 +86,7 @@ def segment_spine(
     found: Survey | None = None
     try:
         with watch.stage("localise") as tell:
-            found = survey(session.volume, localiser, progress=tell)
+            found = session.attempt(lambda: survey(session.volume, localiser, progress=tell))
         return segment_survey(session, found, method=method, atlases=atlases, watch=watch)
     except Cancelled as stop:
         return _result(session, found, watch, str(stop))
@@ -98,7 +98,7 @@ def segment_survey(
     """Segment what a survey has found, under the names that it gives."""
     if not found.found:
         return _result(session, found, watch, NOTHING_FOUND)
-    prompts = _prompts(found, method, atlases, watch)
+    prompts = _prompts(session, found, method, atlases, watch)
     table = spine_labels()
     orders = {table.by_value(value): given for value, given in prompts.items()}
     message = found.levels.message
@@ -110,18 +110,20 @@ def segment_survey(
     return _result(session, found, watch, message)
 
 
-def _prompts(found: Survey, method: Method, atlases: Sequence[Atlas], watch: _Watch) -> Prompts:
+def _prompts(session: Session, found: Survey, method: Method, atlases: Sequence[Atlas], watch: _Watch) -> Prompts:
     if method == "centres":
-        return centre_prompts(found)
+        return session.attempt(lambda: centre_prompts(found))
     with watch.stage("register") as tell:
-        return atlas_prompts(
-            found, atlases, progress=lambda done, total, _: tell(done / total), cancelled=watch.cancelled
+        return session.attempt(
+            lambda: atlas_prompts(
+                found, atlases, progress=lambda done, total, _: tell(done / total), cancelled=watch.cancelled
+            )
         )[0]
 
 
 def _result(session: Session, found: Survey | None, watch: _Watch, message: str) -> AutoResult:
     """Describe what lies in the session now."""
-    levels = tuple(_levels(session, found, spine_labels())) if found is not None else ()
+    levels = tuple(_levels(session, found)) if found is not None else ()
     ambiguous = found is not None and found.levels.ambiguous
     return AutoResult(
         grid=session.volume.grid,
@@ -134,9 +136,11 @@ def _result(session: Session, found: Survey | None, watch: _Watch, message: str)
     )
 
 
-def _levels(session: Session, found: Survey, table: LabelTable) -> Iterator[LevelResult]:
+def _levels(session: Session, found: Survey) -> Iterator[LevelResult]:
     """Describe each level that was segmented, head to foot."""
-    counts = np.bincount(session.result.ravel(), minlength=max(one.value for one in table) + 1)
+    counts = np.zeros(2**16, np.int64)
+    for plane in session.result:  # one at a time: counting needs eight bytes a voxel
+        counts += np.bincount(plane.ravel(), minlength=len(counts))
     flags = flags_of(found.found, {one.value: int(counts[one.value]) for one in found.found}, session.quality)
     for one in found.found:
         quality = session.quality(one.value)

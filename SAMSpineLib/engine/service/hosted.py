@@ -16,6 +16,7 @@ from typing import TypeVar
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.pipeline import Method, segment_spine
 from SAMSpineLib.engine.autonomous.survey import Localises
+from SAMSpineLib.engine.memory import NOT_ENOUGH, is_out_of_memory
 from SAMSpineLib.engine.service.jobs import Feed, RecordingSession, counted_progress, line, stage_progress
 from SAMSpineLib.engine.service.packing import pack_array
 from SAMSpineLib.engine.service.wire import (
@@ -176,10 +177,24 @@ class HostedSession:
     def _step(self, message: Message) -> bytes:
         known = self._known(message)
         if known is None:
-            rows = [self._row(self._update(message))]
-            known = json.dumps({"rows": rows, "notices": self.notices}, allow_nan=False).encode()
+            update = self._update(message)
+            known = self._packed(
+                lambda: json.dumps({"rows": [self._row(update)], "notices": self.notices}, allow_nan=False).encode()
+            )
             self._keep(message, known)
         return known if isinstance(known, bytes) else b"".join(known)
+
+    def _packed(self, pack: Callable[[], Answer]) -> Answer:
+        """Return an answer to what is done; one that finds no room leaves the session to be repeated from its log.
+
+        Raises:
+            EngineLostError: if memory is not enough; the client then opens the volume anew.
+        """
+        try:
+            return self.session.attempt(pack)
+        except EngineError as error:
+            self._closed.set()
+            raise EngineLostError(str(error)) from error
 
     def _update(self, message: Message) -> MaskUpdate:
         """Do one step."""
@@ -205,7 +220,8 @@ class HostedSession:
             begin = self._spine if message["action"] == "segment_spine" else self._prepared(message)
             tell_begun()
             last = begin(message, feed)
-            known = (line({"job": message["step"]}), *self._lines(), *map(line, last), line({"end": True}))
+            head, end = line({"job": message["step"]}), line({"end": True})
+            known = self._packed(lambda: (head, *self._lines(), *map(line, last), end))
             self._keep(message, known)
         feed.end(known if isinstance(known, tuple) else (known,))
 
@@ -271,6 +287,8 @@ def failure(error: BaseException) -> Message:
     """Log a fault of ours under a number, and return what the client may know of it."""
     if isinstance(error, SAMSpineError):
         return error_message(error)
+    if is_out_of_memory(error):
+        return error_message(EngineError(NOT_ENOUGH))
     number = secrets.token_hex(4)
     log.error("Fault %s", number, exc_info=error)
     text = f"The engine has failed inside ({type(error).__name__}); its log tells more under {number}"

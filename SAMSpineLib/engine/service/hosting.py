@@ -166,7 +166,7 @@ class Hosting:
     def _hosted(self, volume: Volume, labels: np.ndarray[Any, np.dtype[np.uint16]] | None) -> HostedSession:
         notices: list[str] = []
         model = SturdyPromptable(self.networks, self.patches.clear, notices.append)
-        session = RecordingSession(model, self.engine)
+        session = RecordingSession(model, self.engine, notify=notices.append)
         session.set_volume(volume, labels)
         session.cache = SharedCache(model, self.patches)
         hosted = HostedSession(

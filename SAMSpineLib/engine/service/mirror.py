@@ -45,8 +45,13 @@ class SessionMirror(Selection):
         """
         super().__init__()
         self.way = Way(shared_memory, compression)
-        self._notify = notify or (lambda _text: None)
+        self.notice = ""  # the last line for the user that came with an answer
+        self._tell = notify or (lambda _text: None)
         self._state: RemoteState | None = None
+
+    def _notify(self, text: str) -> None:
+        self.notice = text
+        self._tell(text)
 
     # What is known without asking.
 

@@ -77,6 +77,10 @@ class SharedCache(EncodedCache):
     def clear(self) -> None:
         """Leave it to the store: other sessions may look at the same volume."""
 
+    def make_room(self) -> None:
+        """Let go of the patches of all sessions."""
+        self._store.clear()
+
     @property
     def nbytes(self) -> int:
         """Memory that the store holds for all sessions."""

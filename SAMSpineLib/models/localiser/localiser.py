@@ -23,11 +23,12 @@ SLAB = 32
 
 
 class VolumeLocaliser:
-    """Slide a trained network over a volume."""
+    """Slide a trained network over a volume; `batch_size` windows go through it together."""
 
-    def __init__(self, network: Localiser, *, name: str, device: str = "cpu") -> None:
+    def __init__(self, network: Localiser, *, name: str, device: str = "cpu", batch_size: int = 1) -> None:
         """Take the network to a device (`cpu`, `cuda`, ...)."""
         self.name = name
+        self.batch_size = batch_size
         self.config = network.config
         self.device = torch.device(device)
         self.network = network.to(self.device).to(memory_format=torch.channels_last_3d).eval()
@@ -43,14 +44,14 @@ class VolumeLocaliser:
         grid = self.grid_of(volume)
         image = torch.from_numpy(self._image(volume, grid))[None, None]
         windows = SlidingWindowInferer(
-            self.config.window, 1, OVERLAP, mode="gaussian", padding_mode="constant", cval=-1
+            self.config.window, self.batch_size, OVERLAP, mode="gaussian", padding_mode="constant", cval=-1
         )
         expected, done = max(self._windows(grid), 1), 0
 
         def look(window: Tensor) -> tuple[Tensor, ...]:
             nonlocal done
             maps = self.network(window.to(self.device, memory_format=torch.channels_last_3d))
-            done += 1
+            done += len(window)
             if progress is not None:
                 progress(min(done / expected, 1.0))
             return tuple(part.float().cpu() for part in maps)

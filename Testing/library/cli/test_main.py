@@ -79,6 +79,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     [
         (KeyError("shape"), 1, "This is a fault of SAMSpine: KeyError"),
         (KeyboardInterrupt(), 130, "Interrupted"),
+        (MemoryError(), 2, "There is not enough memory for this"),
         (OSError(errno.ENOSPC, "No space left on device", "a.csv"), 2, "a.csv cannot be used: No space left on device"),
     ],
 )

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
+import torch
 
-from SAMSpineLib.engine.fallback import CACHE_EMPTIED, WENT_TO_CPU, Networks, SturdyLocaliser, SturdyPromptable
+from SAMSpineLib.engine.autonomous.pipeline import segment_spine
+from SAMSpineLib.engine.fallback import (
+    SMALLER_BATCHES,
+    WENT_TO_CPU,
+    Networks,
+    SturdyLocaliser,
+    SturdyPromptable,
+    sturdy_session,
+)
+from SAMSpineLib.engine.memory import CACHE_EMPTIED, is_out_of_memory
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import EngineError
 from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.models.localiser.config import TINY
+from SAMSpineLib.models.localiser.localiser import VolumeLocaliser
+from SAMSpineLib.models.localiser.network import LocaliserMaps
 from SAMSpineLib.prompts import Point
+from SAMSpineLib.volume import Volume
 
-L3 = spine_labels().by_name("L3")
-CUDA_FULL = RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+L2, L3 = (spine_labels().by_name(name) for name in ("L2", "L3"))
+CUDA_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 @pytest.fixture
@@ -125,3 +141,197 @@ def test_the_localiser_survives_a_full_memory_too(ct):
     networks = Networks(lambda _: None, lambda where: Roomy() if where == "cpu" else Full(), device="cuda")
     assert SturdyLocaliser(networks, lambda: None, notes.append).localise(ct) == "found"
     assert notes == [CACHE_EMPTIED, WENT_TO_CPU]
+
+
+class Narrow(torch.nn.Module):
+    """A network whose memory holds so many windows; it remembers what it was asked, and sees bone everywhere."""
+
+    config = TINY
+
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.asked = most, []
+
+    def forward(self, image):
+        self.asked.append(len(image))
+        if len(image) > self.most:
+            msg = "Tried to allocate 2.00 GiB"
+            raise torch.OutOfMemoryError(msg)
+        halves = image[..., ::2, ::2, ::2]
+        offsets, levels = image.repeat(1, 3, 1, 1, 1), halves.repeat(1, 25, 1, 1, 1)
+        return LocaliserMaps(image.clone(), image.clone(), offsets, image.clone(), levels)
+
+
+@pytest.fixture(scope="module")
+def tall():
+    """A volume that the tiny localiser looks at through several windows."""
+    return Volume.from_array(np.random.default_rng(0).integers(-200, 900, (200, 60, 60)), np.diag([4.0, 4.0, 4.0, 1.0]))
+
+
+def in_batches(gpu, cpu, *, batch_size=8):
+    """Return networks whose localiser is a narrow one on the GPU and another on the CPU."""
+    return Networks(
+        lambda _: None,
+        lambda where: VolumeLocaliser(cpu if where == "cpu" else gpu, name="narrow"),
+        device="cuda",
+        batch_size=batch_size,
+    )
+
+
+def test_batches_are_halved_before_the_gpu_is_left(tall):
+    gpu, cpu, notes = Narrow(2), Narrow(1), []
+    networks = in_batches(gpu, cpu)
+    found = SturdyLocaliser(networks, lambda: None, notes.append).localise(tall)
+    assert notes == [CACHE_EMPTIED, SMALLER_BATCHES.format(count=4), SMALLER_BATCHES.format(count=2)]
+    assert gpu.asked[:4] == [8, 8, 4, 2]
+    assert cpu.asked == []
+    assert networks.device == "cuda"
+    alone = VolumeLocaliser(Narrow(1), name="narrow").localise(tall)
+    np.testing.assert_array_equal(found.heat, alone.heat)
+    gpu.asked.clear()
+    SturdyLocaliser(networks, lambda: None, notes.append).localise(tall)
+    assert gpu.asked[0] == 2
+    assert len(notes) == 3
+
+
+def test_where_one_window_is_too_much_the_cpu_takes_one_after_the_other(tall):
+    gpu, cpu, notes = Narrow(0), Narrow(1), []
+    networks = in_batches(gpu, cpu)
+    SturdyLocaliser(networks, lambda: None, notes.append).localise(tall)
+    assert notes[-2:] == [SMALLER_BATCHES.format(count=1), WENT_TO_CPU]
+    assert set(cpu.asked) == {1}
+    assert networks.device == "cpu"
+
+
+def test_an_autonomous_run_in_this_process_goes_on_in_smaller_batches(tall, fake):
+    gpu, notes = Narrow(1), []
+    networks = Networks(
+        lambda _: fake(), lambda _: VolumeLocaliser(gpu, name="narrow"), device="cuda", batch_size=4
+    )  # fmt: skip
+    session, localiser = sturdy_session(networks, notes.append)
+    session.set_volume(tall)
+    session.select(L3)
+    session.add(Point((0.0, 0.0, 0.0)))
+    before = session.mask(L3.value)
+    assert segment_spine(session, localiser).message
+    assert notes == [CACHE_EMPTIED, *(SMALLER_BATCHES.format(count=count) for count in (2, 1))]
+    assert gpu.asked[-1] == 1
+    np.testing.assert_array_equal(session.mask(L3.value), before)
+
+
+def test_a_device_to_be_found_is_found_once_and_a_cpu_is_not_left():
+    asked = []
+
+    def find(word):
+        asked.append(word)
+        return "cpu"
+
+    networks = Networks(lambda where: where, lambda where: where, device="auto", find_device=find)
+    assert networks.promptable == networks.localiser == networks.device == "cpu"
+    assert asked[0] == "auto"
+    assert not networks.leave_gpu()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("Tried to allocate"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_errors_about_memory_are_told_from_others(error, expected):
+    assert is_out_of_memory(error) == expected
+
+
+# Memory may run out beside the networks, too: these are the places where a step needs most of it.
+PLACES = ["merge", "painted", "Step", "settled_border"]
+
+
+@pytest.fixture
+def clicked_once(open_session):
+    session = open_session()
+    session.select(L3)
+    session.add(Point((0.0, 0.0, 0.0)))
+    return session
+
+
+def full(monkeypatch, place, times):
+    """Let a function that the session calls find no memory, so many times."""
+    whole, left = getattr(sys.modules[Session.__module__], place), [times]
+
+    def asked(*words, **named):
+        if left[0]:
+            left[0] -= 1
+            raise MemoryError
+        return whole(*words, **named)
+
+    monkeypatch.setattr(f"{Session.__module__}.{place}", asked)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_step_beside_the_network_is_tried_again_with_the_cache_emptied(
+    place, clicked_once, open_session, monkeypatch
+):
+    truth = open_session()
+    for label, where in ((L3, (0.0, 0.0, 0.0)), (L3, (20.0, 0.0, 4.0)), (L2, (0.0, 0.0, 24.0))):
+        truth.select(label)
+        truth.add(Point(where))
+    notes = []
+    clicked_once._notify = notes.append
+    full(monkeypatch, place, 1)
+    clicked_once.add(Point((20.0, 0.0, 4.0)))
+    clicked_once.select(L2)
+    clicked_once.add(Point((0.0, 0.0, 24.0)))
+    np.testing.assert_array_equal(clicked_once.result, truth.result)
+    assert notes == [CACHE_EMPTIED]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_where_that_is_not_enough_all_is_as_before_and_goes_on_when_there_is_room(place, clicked_once, monkeypatch):
+    before, prompts = clicked_once.result.copy(), clicked_once.prompts
+    with monkeypatch.context() as patch:
+        full(patch, place, 10**6)
+        with pytest.raises(EngineError, match="not enough memory"):
+            clicked_once.add(Point((20.0, 0.0, 4.0)))
+        assert clicked_once.prompts == prompts
+        np.testing.assert_array_equal(clicked_once.result, before)
+    assert clicked_once.add(Point((20.0, 0.0, 4.0))).mask.any()
+    clicked_once.undo()
+    np.testing.assert_array_equal(clicked_once.result, before)
+
+
+@pytest.mark.parametrize("step", ["undo", "redo"])
+def test_an_undo_that_finds_no_memory_has_not_happened(step, clicked_once, monkeypatch):
+    if step == "redo":
+        clicked_once.undo()
+    before = clicked_once.result.copy()
+    with monkeypatch.context() as patch:
+        full(patch, "_restoring", 2)
+        with pytest.raises(EngineError, match="not enough memory"):
+            getattr(clicked_once, step)()
+    np.testing.assert_array_equal(clicked_once.result, before)
+    assert not getattr(clicked_once, step)().is_empty
+    assert (clicked_once.result != before).any()
+
+
+def test_what_many_labels_had_finished_stays_when_memory_ends(clicked_once, monkeypatch):
+    before = clicked_once.mask(L3.value)
+    calls = []
+
+    def answered(state, prompt):
+        calls.append(prompt)
+        if len(calls) > 1:
+            raise MemoryError
+        return whole(state, prompt)
+
+    whole = clicked_once._answered
+    monkeypatch.setattr(clicked_once, "_answered", answered)
+    l1 = spine_labels().by_name("L1")
+    with pytest.raises(EngineError, match="not enough memory"):
+        clicked_once.add_all({L2: [Point((0.0, 0.0, 24.0))], l1: [Point((20.0, 10.0, -12.0))]})
+    assert clicked_once.mask(L2.value).any()
+    assert not clicked_once.mask(l1.value).any()
+    np.testing.assert_array_equal(clicked_once.mask(L3.value), before)

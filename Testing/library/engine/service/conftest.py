@@ -90,11 +90,17 @@ class Served:
 
 @contextmanager
 def serving(
-    model: Any, localiser: Any = None, *, certificate: Path | None = None, key: Path | None = None, **settings: Any
+    model: Any,
+    localiser: Any = None,
+    *,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    networks: Networks | None = None,
+    **settings: Any,
 ) -> Iterator[Served]:
     """Serve networks until the end of the block."""
     localiser = localiser or Oracle()
-    networks = Networks(lambda device: model, lambda device: localiser)
+    networks = networks or Networks(lambda device: model, lambda device: localiser)
     hosting = Hosting(networks, ServiceSettings(**settings), model_name="fake")
     address = Address(certificate=certificate, key=key)
     socket = bound(address)

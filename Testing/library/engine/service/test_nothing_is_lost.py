@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+import torch
 
-from SAMSpineLib.engine.fallback import CACHE_EMPTIED
+from SAMSpineLib.engine.fallback import SMALLER_BATCHES, WENT_TO_CPU, Networks
+from SAMSpineLib.engine.memory import CACHE_EMPTIED
+from SAMSpineLib.engine.service import hosted
 from SAMSpineLib.engine.service.client import HttpTransport, RemoteSession
 from SAMSpineLib.engine.service.upload import Way
 from SAMSpineLib.errors import EngineError
@@ -238,3 +241,94 @@ def test_a_full_memory_is_told_to_the_user_and_the_click_is_there(serve, fake, c
         engine.model.failures = 1
         session.add_all({L2: [Point(THERE)]})
     assert notes == [CACHE_EMPTIED] * 2
+
+
+@pytest.fixture
+def narrow(oracle):
+    """Give networks whose localiser has room on the GPU for so many windows at a time, and on the CPU for one."""
+
+    class Narrow(oracle):
+        batch_size = 1
+
+        def __init__(self, most):
+            super().__init__()
+            self.most, self.asked = most, []
+
+        def localise(self, volume, *, progress=None):
+            self.asked.append(self.batch_size)
+            if self.batch_size > self.most:
+                raise torch.OutOfMemoryError
+            return super().localise(volume, progress=progress)
+
+    def build(fake, most):
+        gpu, cpu = Narrow(most), Narrow(1)
+        networks = Networks(
+            lambda _: fake(), lambda where: cpu if where == "cpu" else gpu, device="cuda", batch_size=4
+        )  # fmt: skip
+        return networks, gpu, cpu
+
+    return build
+
+
+@pytest.mark.parametrize("most", [2, 0])
+def test_a_full_gpu_is_told_and_the_autonomous_run_ends_well(most, serve, fake, narrow, ct, notes):
+    networks, gpu, cpu = narrow(fake, most)
+    with serve(fake(), networks=networks) as engine:
+        session = engine.session(notify=notes.append)
+        session.set_volume(ct)
+        session.select(L3)
+        session.add(Point(HERE))
+        before = session.mask(L3.value)
+        result = session.segment_spine()
+        assert len(result.levels) == 3
+        assert gpu.asked == ([4, 4, 2] if most else [4, 4, 2, 1])
+        assert cpu.asked == ([] if most else [1])
+        last = SMALLER_BATCHES.format(count=2) if most else WENT_TO_CPU
+        assert notes[0] == CACHE_EMPTIED
+        assert notes[-1] == last
+        assert (session.mask(L3.value) & before).any()
+        session.select(L3)
+        assert session.add(Point((2.0, 0.0, 2.0))).mask.any()
+
+
+def test_an_answer_that_finds_no_memory_is_repeated_in_a_new_session(
+    engine, ct, notes, monkeypatch, open_session, fake
+):
+    truth = open_session(fake())
+    session = engine.session(notify=notes.append)
+    session.set_volume(ct)
+    for one in (session, truth):
+        one.select(L3)
+        one.add(Point(HERE))
+    whole, left = hosted.update_message, [2]
+
+    def told(*words):
+        if left[0]:
+            left[0] -= 1
+            raise MemoryError
+        return whole(*words)
+
+    monkeypatch.setattr(hosted, "update_message", told)
+    for one in (session, truth):
+        one.add(Point((4.0, 0.0, 6.0)))
+    np.testing.assert_array_equal(session.result, truth.result)
+    assert session.prompts == truth.prompts
+    assert len(notes) == 1
+    for one in (session, truth):
+        one.undo()
+    np.testing.assert_array_equal(session.result, truth.result)
+
+
+def test_a_volume_that_finds_no_memory_is_refused_in_a_sentence(engine, ct, monkeypatch):
+    def full(*_words, **_named):
+        raise MemoryError
+
+    session = engine.session()
+    monkeypatch.setattr(engine.hosting, "_hosted", full)
+    with pytest.raises(EngineError, match="not enough memory"):
+        session.set_volume(ct)
+    monkeypatch.undo()
+    session.set_volume(ct)
+    session.select(L3)
+    assert session.add(Point(HERE)).mask.any()
+    assert engine.hosting.count == 1

@@ -1,0 +1,58 @@
+"""A GPU that is full: the panel says so in one line, and the run ends well."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOKEN = "a token for tests only"
+
+
+@pytest.fixture
+def full_engine(tmp_path: Path) -> Iterator[Any]:
+    """Give address and token file of an engine whose GPU has room for one window at a time."""
+    pytest.importorskip("uvicorn")
+    torch = pytest.importorskip("torch")
+    from SAMSpineLib.engine.fallback import Networks
+    from SAMSpineLib.engine.service.hosting import Hosting
+    from SAMSpineLib.engine.service.listening import Address, bound, build_server
+    from SAMSpineLib.models.build import build_localiser, build_promptable
+
+    localiser = build_localiser()
+    network = localiser.network.forward
+
+    def narrow(window: Any) -> Any:
+        if localiser.batch_size > 1:
+            raise torch.OutOfMemoryError
+        return network(window)
+
+    localiser.network.forward = narrow
+    hosting = Hosting(Networks(lambda _: build_promptable(), lambda _: localiser, device="cuda", batch_size=4))
+    listening = bound(Address())
+    server = build_server(hosting, Address(), TOKEN)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    token = tmp_path / "token"
+    token.write_text(TOKEN, encoding="utf-8")
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}", str(token)
+    server.stop()
+    thread.join(10)
+
+
+def test_smaller_batches_are_said_in_the_status_bar_and_nothing_is_lost(spine_alone: Any, full_engine: Any) -> None:
+    user = spine_alone
+    user.state.serverAddress, user.state.tokenFile = full_engine
+    user.choose("L3")
+    user.click("L3")
+    user.settle()
+    before = user.voxels("L3")
+    user.host.press(user.host.ui.autonomousButton)
+    user.settle()
+    assert user.host.ui.statusLabel.text == user.host.status()
+    assert "smaller batches (1 at a time)" in user.host.status()
+    assert len(user.names) >= 3
+    assert (user.voxels("L3") & before).sum() > 0.5 * before.sum()
