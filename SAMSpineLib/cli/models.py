@@ -75,11 +75,11 @@ def download_model(
 
     Its terms are shown first. What has arrived stays when it is interrupted: the same command goes on from there.
     """
-    from SAMSpineLib.models.store.downloading import agree, download
+    from SAMSpineLib.models.store.downloading import address_of, agree, download
     from SAMSpineLib.models.store.resolving import user_store
 
     store = user_store()
-    release = agree(store, name, lambda one: _accepts(one, unasked=accept_licence))
+    release = agree(store, name, lambda one: _accepts(one, address_of(one, mirror), unasked=accept_licence))
     with counting(f"Downloading {name} (MB)") as tell:
         stored = download(store, name, mirror=mirror, progress=tell)
     if release.sha256 is None:
@@ -153,10 +153,10 @@ def remove_models(
         typer.echo(f"Removed from {store.folder}: {', '.join(removed) or 'nothing'}")
 
 
-def _accepts(release: Release, *, unasked: bool) -> bool:
+def _accepts(release: Release, address: str, *, unasked: bool) -> bool:
     """Show the terms of a release, and ask."""
     typer.echo(
-        f"{release.summary} {_megabytes(release.bytes)} MB from {release.address}\n"
+        f"{release.summary} {_megabytes(release.bytes)} MB from {address}\n"
         f"Licence: {release.licence} ({release.terms})\nCite: {release.citation}",
         err=True,
     )

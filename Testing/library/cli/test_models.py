@@ -83,6 +83,7 @@ def test_a_download_shows_the_terms_and_wants_them_accepted(folder: Path, mirror
     refused = samspine("models", "download", "medsam", "--mirror", mirror)
     assert refused.code == 2
     assert "the deposit (https://zenodo.org/records/10689643)" in refused.err
+    assert f"from {mirror}/medsam_vit_b.pth" in refused.err
     assert "--accept-licence" in refused.err.splitlines()[-1]
     assert states(samspine)["medsam"] == "download"
     got = samspine("models", "download", "medsam", "--mirror", mirror, "--accept-licence", "--json")
