@@ -18,6 +18,7 @@ from vtkmodules.vtkCommonCore import vtkObject
 
 from SAMSpineLib.app.attributes import plain
 from SAMSpineLib.app.stage import SLICES
+from SAMSpineLib.app.turning import angle_furniture
 from SAMSpineLib.mrml.desk import Marker
 from SAMSpineLib.mrml.slice_plane import SlicePlane
 
@@ -115,6 +116,7 @@ def _slice_furniture(server: Any, view_id: str, view: Any) -> None:
             density="compact", variant="plain", hide_details=True, theme="dark",
             id=f"orientation-{view_id}", **plain(aria_label=f"Orientation of the {view_id} view"),
         )  # fmt: skip
+        angle_furniture(view_id)
     with html.Div(classes="samspine-slider"):
         Slider(
             typed_state=connect_slice_view_slider_to_state(server, view),
