@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,20 +31,28 @@ def _the_library_stays() -> Iterator[None]:
         sys.modules.update(before)
 
 
+def _host_class() -> Any:
+    """Return the class of what stands for Slicer, or, within Slicer, of what drives it (see Testing/module)."""
+    if str(FOLDER) not in sys.path:
+        sys.path.insert(0, str(FOLDER))
+    if "PythonQt" in sys.modules:
+        from realslicer.host import Host
+    else:
+        pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+        pytest.importorskip("slicer")
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+        from slicerhost.host import Host
+    return Host
+
+
 @pytest.fixture
 def make_host(_the_library_stays: None) -> Iterator[Any]:
     """Give a function that starts hosts, and close what it started. An error in a slot or observer fails the test."""
-    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
-    pytest.importorskip("slicer")
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    if str(FOLDER) not in sys.path:
-        sys.path.insert(0, str(FOLDER))
-    from slicerhost.host import Host
+    host_class = _host_class()
+    hosts: list[Any] = []
 
-    hosts: list[Host] = []
-
-    def make(module: Path = MODULE, *, main_window: bool = True) -> Host:
-        hosts.append(Host(module, main_window=main_window))
+    def make(module: Path = MODULE, *, main_window: bool = True) -> Any:
+        hosts.append(host_class(module, main_window=main_window))
         return hosts[-1]
 
     yield make
@@ -75,7 +84,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     pytest.importorskip("uvicorn")
     from SAMSpineLib.engine.service.child import EngineProcess, serve_command
 
-    process = EngineProcess(serve_command(device="cpu"))
+    process = EngineProcess(serve_command(shutil.which("PythonSlicer") or sys.executable, device="cpu"))
     hello = process.start()
     token = tmp_path_factory.mktemp("engine") / "token"
     token.write_text(hello.token, encoding="utf-8")

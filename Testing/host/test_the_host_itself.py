@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ def test_a_drag_is_a_press_moves_and_a_release(host: Any, a_volume: Any) -> None
     for event in ("LeftButtonPressEvent", "MouseMoveEvent", "LeftButtonReleaseEvent"):
         host.view().sliceView().interactor().AddObserver(event, lambda _caller, name: seen.append(name), FIRST)
     host.drag("Red", [(0, 0, 5), (5, 0, 5), (5, 5, 5)])
-    assert seen == ["LeftButtonPressEvent", "MouseMoveEvent", "MouseMoveEvent", "LeftButtonReleaseEvent"]
+    assert seen[:3] == ["LeftButtonPressEvent", "MouseMoveEvent", "MouseMoveEvent"]
+    assert seen[-1] == "LeftButtonReleaseEvent"
+    assert set(seen[3:-1]) <= {"MouseMoveEvent"}  # a real Slicer may say twice where the mouse is
 
 
 def test_modifiers_and_the_right_button_arrive(host: Any, a_volume: Any) -> None:
@@ -118,8 +121,9 @@ def test_what_a_slot_raises_is_kept(make_host: Any) -> None:
     assert [type(error) for error in host.errors] == [ZeroDivisionError]
     host.errors.clear()
     scene = slicer.mrmlScene
-    scene.AddObserver(scene.StartCloseEvent, lambda *_: {}["missing"])
+    tag = scene.AddObserver(scene.StartCloseEvent, lambda *_: {}["missing"])
     scene.Clear()
+    scene.RemoveObserver(tag)
     assert [type(error) for error in host.errors] == [KeyError]
     host.errors.clear()
 
@@ -133,8 +137,15 @@ def test_qt_speaks_as_pythonqt() -> None:
     assert (button.text, button.checked, button.isChecked()) == ("go", True, True)
     with pytest.raises(AttributeError, match="chekced"):
         button.chekced = False
+
+
+@pytest.mark.skipif("PythonQt" in sys.modules, reason="PythonQt itself only prints this")
+@pytest.mark.usefixtures("host")
+def test_an_unknown_signal_is_an_error() -> None:
+    import qt
+
     with pytest.raises(ValueError, match="no signal"):
-        button.connect("klicked()", print)
+        qt.QPushButton("go").connect("klicked()", print)
 
 
 def test_qt_reaches_a_server_without_waiting(host: Any) -> None:
@@ -182,7 +193,7 @@ def test_a_timer_ticks(host: Any) -> None:
 
     ticks: list[int] = []
     timer = qt.QTimer()
-    timer.singleShot = True
+    timer.setSingleShot(True)
     timer.connect("timeout()", lambda: ticks.append(1))
     timer.start(1)
     host.wait_until(lambda: ticks)

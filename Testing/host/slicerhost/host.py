@@ -224,6 +224,13 @@ class Host:
         assert widget.isEnabled(), f"{widget.objectName} is not enabled"
         QtTest.QTest.mouseClick(widget, _Qt.MouseButton.LeftButton)
 
+    def press_cell(self, table: QtWidgets.QTableWidget, row: int, column: int) -> None:
+        """Click on a cell of a table of the panel."""
+        item = table.item(row, column)
+        table.scrollToItem(item)
+        place = table.visualItemRect(item).center()
+        QtTest.QTest.mouseClick(table.viewport(), _Qt.MouseButton.LeftButton, _modifiers(()), place)
+
     def process(self) -> None:
         """Let Qt handle what is waiting."""
         self.app.processEvents()
