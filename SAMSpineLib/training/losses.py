@@ -7,6 +7,8 @@ from monai.losses import DiceFocalLoss, MaskedDiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+FOCAL = 4.0
+
 
 class PromptLoss(nn.Module):
     """Loss of one answer: 0.8 Dice + 0.2 focal on each of the two masks, and the error of the quality score.
@@ -72,38 +74,41 @@ def heat_loss(heat: Tensor, target: Tensor, *, emphasis: float = 50.0) -> Tensor
     return ((1 + emphasis * target) * (heat - target) ** 2).mean()
 
 
-def candidate_losses(logits: Tensor, quality: Tensor, presence: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Score the candidates of Segment Anything by the best of each slice.
+def candidate_losses(
+    logits: Tensor, quality: Tensor, presence: Tensor, truth: Tensor, ambiguous: Tensor
+) -> tuple[Tensor, Tensor, float]:
+    """Score the masks of Segment Anything: the first, or the best of the others where a prompt may mean several things.
 
-    Source: SAM (arXiv 2304.02643, appendix A): focal and Dice loss 20 : 1, of the candidate with the least loss alone,
-    and the squared error of every candidate's expected IoU.
+    Source: SAM (Kirillov et al., arXiv 2304.02643, section 3 and appendix A): focal and Dice loss, only of the mask
+    with the least loss, and the squared error of the expected IoU of all that were in the choice. Focal loss weighs
+    `FOCAL` here and 20 there: from fresh weights and with small targets 20 ends in empty masks.
 
     Args:
-        logits: (B, M, h, w).
-        quality: (B, M) expected IoU.
+        logits: (B, 4, h, w).
+        quality: (B, 4) expected IoU.
         presence: (B, 1) logit that there is an object; it always is here.
         truth: (B, H, W) share of each pixel, at the resolution at which the mask is wanted.
+        ambiguous: (B,) whether the choice is among the last three masks.
 
     Returns:
-        The mean loss, the best candidates' logits (B, 1, h, w), the mean error of the expected IoU.
+        The mean loss, the chosen masks' logits (B, 1, h, w), the mean error of the expected IoU.
     """
     sized = F.interpolate(logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False)
     wanted = truth[:, None].float().expand_as(sized)
-    focal = sigmoid_focal(sized, wanted).mean(dim=(2, 3))
     probability = torch.sigmoid(sized)
     overlap = (probability * wanted).sum(dim=(2, 3))
     dice = 1 - (2 * overlap + 1) / ((probability**2).sum(dim=(2, 3)) + (wanted**2).sum(dim=(2, 3)) + 1)
-    masks = 20 * focal + dice
-    best = masks.argmin(dim=1)
+    masks = FOCAL * sigmoid_focal(sized, wanted).mean(dim=(2, 3)) + dice
+    choice = torch.stack([~ambiguous, ambiguous, ambiguous, ambiguous], dim=1)
+    best = masks.masked_fill(~choice, torch.inf).argmin(dim=1)
     rows = torch.arange(len(best), device=best.device)
     with torch.no_grad():
         hard, inside = sized > 0, wanted > 0.5
-        both = (hard & inside).sum(dim=(2, 3))
-        iou = both / (hard | inside).sum(dim=(2, 3)).clamp(min=1)
-    error = F.mse_loss(quality.float(), iou)
+        iou = (hard & inside).sum(dim=(2, 3)) / (hard | inside).sum(dim=(2, 3)).clamp(min=1)
+    errors = (quality.float() - iou)[choice]
     there = F.binary_cross_entropy_with_logits(presence.float(), torch.ones_like(presence.float()))
-    total: Tensor = masks[rows, best].mean() + error + 0.05 * there
-    return total, logits[rows, best][:, None], (quality.detach().float() - iou).abs().mean().item()
+    total: Tensor = masks[rows, best].mean() + (errors**2).mean() + 0.05 * there
+    return total, logits[rows, best][:, None], errors.detach().abs().mean().item()
 
 
 def sigmoid_focal(logits: Tensor, truth: Tensor, *, gamma: float = 2.0) -> Tensor:

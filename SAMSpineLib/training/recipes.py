@@ -69,13 +69,13 @@ RECIPES: dict[str, Recipe] = {
         "ct-sam3d-tiny", steps=12, batch=2, learning_rate=1.5e-3, phantoms=1, phantom_share=1.0, warmup=2, rounds=2
     ),
     "sam-spine-tiny": SliceRecipe(
-        "sam-spine-tiny", steps=6000, batch=6, learning_rate=8e-4, phantoms=250, phantom_share=0.9, warmup=200
+        "sam-spine-tiny", steps=6000, batch=6, learning_rate=3e-4, phantoms=250, phantom_share=0.9, warmup=200
     ),
     "sam-spine-tiny-near": SliceRecipe(
         "sam-spine-tiny",
         steps=8000,
         batch=8,
-        learning_rate=8e-4,
+        learning_rate=3e-4,
         phantoms=250,
         phantom_share=0.9,
         warmup=200,

@@ -14,8 +14,6 @@ from torch.nn import functional as F
 from SAMSpineLib.models.sam.config import OWN_CONFIGS
 from SAMSpineLib.models.sam.networks import PIXEL_MEAN, PIXEL_STD, build_sam2
 from SAMSpineLib.models.sam.sam2_forward import (
-    SliceAnswers,
-    SliceFeatures,
     as_logits,
     decode_slices,
     encode_slices,
@@ -57,45 +55,33 @@ class SliceTask:
         truth = torch.from_numpy(np.stack([one.target for one in shown])).to(device)
         images = torch.from_numpy(np.stack([one.image for one in shown])).to(device)
         features = encode_slices(network, _as_seen(images))
-        previous = self._given(users, device)
+        masks, given = self._given(users, device)
         last = 0 if rng.random() < 1 / 4 else int(rng.integers(1, max(2, self.recipe.rounds)))
         losses: list[Tensor] = []
         dices: list[float] = []
         for turn in range(last + 1):
+            points, labels = (one.to(device) for one in prompts_of(users))
+            ambiguous = torch.tensor([user.is_ambiguous for user in users], device=device)
             with torch.set_grad_enabled(turn in (0, last)):
-                answers = self._answers(network, features, users, previous, first=turn == 0)
-                loss, best, error = candidate_losses(answers.logits, answers.quality, answers.presence, truth)
+                answers = decode_slices(network, features, points * PIXELS, labels, masks, given)
+                loss, best, error = candidate_losses(
+                    answers.logits, answers.quality, answers.presence, truth, ambiguous
+                )
             if turn in (0, last):
                 losses.append(loss)
                 dices.append(_dice(best, truth))
-            previous = best.detach().float()
+            masks, given = best.detach().float(), torch.ones_like(given)
             if turn < last:
-                masks = F.interpolate(previous, size=truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
-                for user, mask in zip(users, masks.cpu().numpy(), strict=True):
-                    user.correct(mask)
+                shapes = F.interpolate(masks, size=truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0] > 0
+                for user, shape in zip(users, shapes.cpu().numpy(), strict=True):
+                    user.correct(shape)
         return torch.stack(losses).mean(), (dices[0], dices[-1], error)
 
-    def _answers(
-        self,
-        network: SAM2Base,
-        features: SliceFeatures,
-        users: Sequence[SliceUser],
-        previous: Tensor | None,
-        *,
-        first: bool,
-    ) -> SliceAnswers:
-        points, labels = (one.to(features.embedding.device) for one in prompts_of(users))
-        return decode_slices(network, features, points * PIXELS, labels, previous=previous, candidates=first)
-
-    def _given(self, users: Sequence[SliceUser], device: torch.device) -> Tensor | None:
-        """Return the masks that users begin with as logits; a prompt encoder takes a mask for all or for none.
-
-        A user without one is given an even mask: nothing is known of any pixel.
-        """
-        if all(user.mask is None for user in users):
-            return None
-        masks = [np.full_like(user.shown.target, 0.5) if user.mask is None else user.mask for user in users]
-        return as_logits(torch.from_numpy(np.stack(masks)).to(device), self.config.image_size // 4)
+    def _given(self, users: Sequence[SliceUser], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the masks that users begin with as logits (B, 1, S/4, S/4), and (B,) whether each has one."""
+        masks = [np.zeros_like(user.shown.target) if user.mask is None else user.mask for user in users]
+        logits = as_logits(torch.from_numpy(np.stack(masks)).to(device), self.config.image_size // 4)
+        return logits, torch.tensor([user.mask is not None for user in users], device=device)
 
 
 def _as_seen(images: Tensor) -> Tensor:

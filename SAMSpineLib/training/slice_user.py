@@ -47,6 +47,11 @@ class SliceUser:
         if how == "click" or (how == "mask" and self.rng.random() < 0.3):
             self.correct(np.zeros_like(self._truth[0]) if self.mask is None else self.mask > 0)
 
+    @property
+    def is_ambiguous(self) -> bool:
+        """Tell whether what was said may mean several things: a single point and no mask."""
+        return len(self.points) == 1 and self.mask is None
+
     def correct(self, answer: np.ndarray) -> None:
         """Click where an answer (H, W) is most wrong."""
         placement: Placement = "deepest" if self.rng.random() < 0.5 else "random"

@@ -22,7 +22,10 @@ class SliceFeatures:
 
 @dataclass(frozen=True, eq=False)
 class SliceAnswers:
-    """Candidates for B slices: logits (B, M, S/4, S/4), expected IoU (B, M) and the logit that there is any object."""
+    """The four masks of B slices: logits (B, 4, S/4, S/4), expected IoU (B, 4), the logit (B, 1) of any object at all.
+
+    The first mask is for prompts that mean one thing, the others are for those that may mean several.
+    """
 
     logits: Tensor = field(repr=False)
     quality: Tensor
@@ -37,31 +40,26 @@ def encode_slices(network: SAM2Base, images: Tensor) -> SliceFeatures:
 
 
 def decode_slices(
-    network: SAM2Base,
-    features: SliceFeatures,
-    points: Tensor,
-    labels: Tensor,
-    *,
-    previous: Tensor | None = None,
-    candidates: bool,
+    network: SAM2Base, features: SliceFeatures, points: Tensor, labels: Tensor, masks: Tensor, given: Tensor
 ) -> SliceAnswers:
-    """Answer prompts.
+    """Answer prompts, each slice its own.
 
     Args:
         network: which encoded the features.
         features: of B slices.
         points: (B, P, 2), x and y in pixels of the network's image.
         labels: (B, P): 1 inside, 0 outside, 2 and 3 the corners of a box, -1 none.
-        previous: (B, 1, S/4, S/4) logits of an earlier mask.
-        candidates: three masks (for one click, which may mean many things) instead of one.
+        masks: (B, 1, S/4, S/4) logits of earlier masks.
+        given: (B,) whether there is an earlier mask.
     """
-    sparse, dense = network.sam_prompt_encoder(points=(points, labels), boxes=None, masks=previous)
-    logits, quality, _, presence = network.sam_mask_decoder(
+    encoder = network.sam_prompt_encoder
+    sparse, dense = encoder(points=(points, labels), boxes=None, masks=masks)
+    none = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).to(dense.dtype)
+    logits, quality, _, presence = network.sam_mask_decoder.predict_masks(
         image_embeddings=features.embedding,
-        image_pe=network.sam_prompt_encoder.get_dense_pe(),
+        image_pe=encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=candidates,
+        dense_prompt_embeddings=torch.where(given.view(-1, 1, 1, 1), dense, none),
         repeat_image=False,
         high_res_features=list(features.fine),
     )

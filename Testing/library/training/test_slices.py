@@ -10,6 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from SAMSpineLib.errors import LabelError
+from SAMSpineLib.models.sam.config import OWN_CONFIGS
+from SAMSpineLib.models.sam.networks import build_sam2
+from SAMSpineLib.models.sam.sam2_forward import decode_slices, encode_slices
 from SAMSpineLib.training import slices
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.loop import train
@@ -116,15 +119,33 @@ def test_prompts_of_several_users_are_padded():
     assert (labels == PADDING).sum(dim=1).tolist() == [3, 2, 0]
 
 
-def test_only_the_best_candidate_is_taught():
+@pytest.mark.parametrize(("ambiguous", "taught"), [(True, 2), (False, 0)])
+def test_only_the_best_of_the_masks_that_a_prompt_may_mean_is_taught(ambiguous, taught):
     truth = torch.from_numpy(_disc().target)[None]
     good = torch.nn.functional.interpolate(truth[None], size=(32, 32)) * 8 - 4
-    logits = torch.cat([-good, good, torch.zeros_like(good)], dim=1).requires_grad_()
-    loss, best, _ = candidate_losses(logits, torch.zeros(1, 3), torch.zeros(1, 1), truth)
+    logits = torch.cat([torch.zeros_like(good), -good, good, -good], dim=1).requires_grad_()
+    quality, presence = torch.zeros(1, 4), torch.zeros(1, 1)
+    loss, best, _ = candidate_losses(logits, quality, presence, truth, torch.tensor([ambiguous]))
     loss.backward()
-    assert torch.equal(best, good)
-    assert logits.grad[0, 1].abs().sum() > 0
-    assert logits.grad[0, [0, 2]].abs().sum() == 0
+    assert torch.equal(best, logits[:, taught : taught + 1])
+    assert (logits.grad[0].abs().sum(dim=(1, 2)) > 0).nonzero().flatten().tolist() == [taught]
+
+
+def test_a_slice_without_an_earlier_mask_is_answered_as_if_none_were_known():
+    """What other slices of the batch have must not change its answer."""
+    network = build_sam2(OWN_CONFIGS["sam-spine-smoke"])
+    images, points = torch.randn(2, 3, 128, 128), torch.full((2, 1, 2), 60.0)
+    labels, masks = torch.ones(2, 1, dtype=torch.int32), torch.randn(2, 1, 32, 32)
+    with torch.inference_mode():
+        features = encode_slices(network, images)
+        mixed = decode_slices(network, features, points, labels, masks, torch.tensor([True, False]))
+        encoder = network.sam_prompt_encoder
+        sparse, dense = encoder(points=(points[1:], labels[1:]), boxes=None, masks=None)
+        alone, *_ = network.sam_mask_decoder.predict_masks(
+            image_embeddings=features.embedding[1:], image_pe=encoder.get_dense_pe(), sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense, repeat_image=False, high_res_features=[one[1:] for one in features.fine],
+        )  # fmt: skip
+    assert torch.allclose(mixed.logits[1:], alone, atol=1e-4)
 
 
 def test_every_weight_that_answers_prompts_is_taught(case):
@@ -138,7 +159,6 @@ def test_every_weight_that_answers_prompts_is_taught(case):
     assert {name for name in untaught if not name.startswith(later)} <= {
         "image_encoder.neck.convs.0.conv.weight",
         "image_encoder.neck.convs.0.conv.bias",
-        "sam_prompt_encoder.no_mask_embed.weight",
     }
 
 
