@@ -36,6 +36,14 @@ def choose_window() -> None:
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
 
+def keep_triton_out() -> None:
+    """Let torch do without triton, which is imported with torchvision; nothing of ours is compiled by it.
+
+    It and Mesa's renderer bring an LLVM each, and whichever process loads Mesa's first dies of the other.
+    """
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
+
+
 def check_graphics() -> None:
     """Draw one frame.
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("trame_slicer", reason="needs the extra `app`")
 
-from SAMSpineLib.app.graphics import check_graphics
+from SAMSpineLib.app.graphics import PROBE, check_graphics
 from SAMSpineLib.app.launch import free_port
 from SAMSpineLib.cli import run
 from SAMSpineLib.errors import OutputError
@@ -53,3 +53,11 @@ def test_where_one_frame_can_be_drawn_there_is_no_complaint(monkeypatch: pytest.
     monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     monkeypatch.delenv("DISPLAY", raising=False)
     check_graphics()
+
+
+def test_a_process_that_draws_may_import_what_brings_triton() -> None:
+    pytest.importorskip("torchvision")
+    prepare = "from SAMSpineLib.app.graphics import choose_window, keep_triton_out\nchoose_window()\nkeep_triton_out()\n"
+    code = f"{prepare}{PROBE}\nimport torchvision.ops\nwindow.Render()\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
