@@ -57,7 +57,7 @@ def test_where_one_frame_can_be_drawn_there_is_no_complaint(monkeypatch: pytest.
 
 def test_a_process_that_draws_may_import_what_brings_triton() -> None:
     pytest.importorskip("torchvision")
-    prepare = "from SAMSpineLib.app.graphics import choose_window, keep_triton_out\nchoose_window()\nkeep_triton_out()\n"
+    prepare = "from SAMSpineLib.app import graphics\ngraphics.choose_window()\ngraphics.keep_triton_out()\n"
     code = f"{prepare}{PROBE}\nimport torchvision.ops\nwindow.Render()\n"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
