@@ -17,14 +17,20 @@ class AutonomousSection:
         self.isRunning = False
         self._titles = {False: self.ui.autonomousButton.text, True: _("Cancel")}
         self.review = ReviewList(self.ui.reviewTable, panel.jump)
-        self.ui.autonomousButton.connect("clicked()", self._onButton)
-        self.ui.addAtlasButton.connect("clicked()", self._onAddAtlas)
+        self._titlesShown: tuple[str, ...] = ()
+        self._connections = [
+            (self.ui.autonomousButton, "clicked()", self._onButton),
+            (self.ui.numberingSelector, "activated(int)", self._onNumbering),
+            (self.ui.addAtlasButton, "clicked()", self._onAddAtlas),
+        ]
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
 
     def release(self) -> None:
         """Listen no more."""
         self.review.release()
-        self.ui.autonomousButton.disconnect("clicked()", self._onButton)
-        self.ui.addAtlasButton.disconnect("clicked()", self._onAddAtlas)
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
 
     def reset(self) -> None:
         """Take note that nothing runs any more."""
@@ -36,8 +42,27 @@ class AutonomousSection:
         segmentation = bench.node.GetSegmentation() if bench is not None else None
         ids = segmentation.GetSegmentIDs() if segmentation is not None else ()
         self.review.show(self._panel.desk.review, {one: segmentation.GetSegment(one).GetName() for one in ids})
+        self._showNumberings(self._panel.desk.names)
         self.ui.autonomousButton.enabled = state.inputVolume is not None
         self.ui.addAtlasButton.enabled = bool(ids)
+
+    def _showNumberings(self, names: Any) -> None:
+        """Offer the numberings to choose from; nothing is shown where there is no choice."""
+        selector, titles = self.ui.numberingSelector, names.numberings
+        wasBlocked = selector.blockSignals(True)
+        if titles != self._titlesShown:
+            self._titlesShown = titles
+            selector.clear()
+            selector.addItems(list(titles))
+        if titles:
+            selector.setCurrentIndex(names.numbering)
+        selector.blockSignals(wasBlocked)
+        selector.enabled = not self.isRunning
+        selector.visible = self.ui.numberingSelectorLabel.visible = bool(titles)
+
+    def _onNumbering(self, number: int) -> None:
+        self._panel.attempt(lambda: self._panel.desk.choose_numbering(number))
+        self._panel.refreshSoon()
 
     def _onButton(self) -> None:
         panel = self._panel

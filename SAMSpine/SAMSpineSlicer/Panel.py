@@ -9,8 +9,9 @@ import vtk
 from slicer.i18n import tr as _
 
 from SAMSpineLib.errors import SAMSpineError
-from SAMSpineLib.mrml.desk import Desk, Marker
+from SAMSpineLib.mrml.desk import Desk
 from SAMSpineLib.mrml.finding import segment_at
+from SAMSpineLib.mrml.marker import Marker
 from SAMSpineLib.mrml.review_list import ReviewRow
 from SAMSpineLib.mrml.segments import create_segmentation, segmentation_for
 from SAMSpineLib.mrml.workbench import Workbench
@@ -317,9 +318,8 @@ class Panel:
         self.segments.refresh()
         self.autonomous.refresh()
         self.models.refresh()
-        mirror = self.desk.mirror
-        self.ui.undoButton.enabled = mirror is not None and mirror.can_undo
-        self.ui.redoButton.enabled = mirror is not None and mirror.can_redo
+        self.ui.undoButton.enabled = self.desk.can_undo
+        self.ui.redoButton.enabled = self.desk.can_redo
         title = self.connection.queue.title if self.connection is not None else ""
         alive = self.connection is not None and self.connection.engine.is_alive
         self.ui.readinessLabel.text = title or (_("Ready") if alive else _("Not started"))

@@ -5,7 +5,7 @@ from typing import Any
 
 import slicer
 
-from SAMSpineLib.mrml.desk import Marker
+from SAMSpineLib.mrml.marker import Marker
 from SAMSpineSlicer.SliceMarkers import SliceMarkers
 
 # Before the view's own handling of the left button (window and level), which is left out for what is ours.

@@ -5,7 +5,7 @@ from typing import Any
 
 import vtk
 
-from SAMSpineLib.mrml.desk import Marker
+from SAMSpineLib.mrml.marker import Marker
 from SAMSpineLib.mrml.slice_plane import SlicePlane
 
 GREEN, RED, GREY = (60, 220, 60), (240, 60, 60), (200, 200, 200)

@@ -19,7 +19,7 @@ from vtkmodules.vtkCommonCore import vtkObject
 from SAMSpineLib.app.attributes import plain
 from SAMSpineLib.app.stage import SLICES
 from SAMSpineLib.app.turning import angle_furniture
-from SAMSpineLib.mrml.desk import Marker
+from SAMSpineLib.mrml.marker import Marker
 from SAMSpineLib.mrml.slice_plane import SlicePlane
 
 ORIENTATIONS = ("Axial", "Coronal", "Sagittal")

@@ -121,5 +121,9 @@ def as_dict(result: AutoResult, out: Path, table: LabelTable) -> dict[str, objec
     }  # fmt: skip
     others = [[table.by_value(value).name for value in chain if value] for chain in result.alternatives]
     found = {"output": str(out) if levels else None, "levels": levels, "ambiguous": result.ambiguous}
+    choice = [
+        {"levels": [table.by_value(value).name for value in one.values], "probability": round(one.probability, 3)}
+        for one in result.numberings
+    ]
     seconds = {stage: round(spent, 2) for stage, spent in result.seconds.items()}
-    return {**found, "alternatives": others, "message": result.message, "seconds": seconds}
+    return {**found, "alternatives": others, "numberings": choice, "message": result.message, "seconds": seconds}

@@ -7,7 +7,6 @@ answer to what was dropped meanwhile (another volume, a closed scene) is never a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,31 +17,20 @@ from SAMSpineLib.engine.service.protocol import Notify, StageProgress
 from SAMSpineLib.errors import PromptError, SAMSpineError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
+from SAMSpineLib.mrml.asking import Asking, Failed, Post
+from SAMSpineLib.mrml.marker import Marker, marker_of
+from SAMSpineLib.mrml.naming import Naming
 from SAMSpineLib.mrml.prompt_log import PromptsOfSegment, prompts_in, with_prompts
-from SAMSpineLib.mrml.renumbering import renumber_from
-from SAMSpineLib.mrml.review_list import ReviewRow, review_of
+from SAMSpineLib.mrml.renumbering import renumbered_from
+from SAMSpineLib.mrml.review_list import ReviewRow
 from SAMSpineLib.mrml.segment_labels import add_segment
 from SAMSpineLib.mrml.workbench import Kind, Workbench
-from SAMSpineLib.prompts import Box, Lasso, MaskPrompt, Point, Prompt, Ras, Scribble
+from SAMSpineLib.prompts import MaskPrompt, Prompt, Ras
 
-Failed = Callable[[SAMSpineError], None]
-Post = Callable[[Call[Any], SessionMirror, Callable[[Any], None], Failed], None]
 SETTLED = "That prompt is part of what the segment was opened with; undo it with a new one"
 UNDOING = "Undoing"
 NONE_SELECTED = "Select a segment first, or add one by its name, for example L3"
 STILL_ASKED = "That prompt is still being answered"
-
-
-@dataclass(frozen=True)
-class Marker:
-    """A prompt as it is drawn: `places` in the world (RAS mm), `kind` tells what they are."""
-
-    segment_id: str
-    prompt: Prompt
-    kind: Kind
-    places: tuple[Ras, ...]
-    positive: bool
-    pending: bool = False
 
 
 class Desk:
@@ -64,11 +52,10 @@ class Desk:
             changed: is called when segments, prompts, or what is being done have changed.
             new_mirror: makes the client's side of an engine session.
         """
-        self._post, self._tell, self._changed, self._new_mirror = post, tell, changed, new_mirror
+        self._asking, self._new_mirror = Asking(post, tell, changed), new_mirror
         self.bench: Workbench | None = None
         self.mirror: SessionMirror | None = None
-        self.review: list[ReviewRow] = []
-        self._ticket = 0
+        self.names = Naming()
         self._opened = False
         # The label value under which the engine knows a segment, and the segments it was opened with.
         self._values: dict[str, int] = {}
@@ -86,11 +73,11 @@ class Desk:
         Prompts that cannot be read are told and left out.
         """
         self.drop()
-        self.bench = bench
+        self.bench, self.names = bench, Naming(bench, self._renamed)
         try:
             earlier = prompts_in(log, bench.node.GetID())
         except PromptError as error:
-            self._fail(error)
+            self._asking.fail(error)
             return
         for one in earlier:
             if one.segment_id in bench.labels:
@@ -98,9 +85,9 @@ class Desk:
 
     def drop(self) -> None:
         """Forget everything; answers that are still to come are not applied. The scene stays as it is."""
-        self._ticket += 1
+        self._asking.drop()
         self.bench = self.mirror = None
-        self.review = []
+        self.names = Naming()
         self._opened = False
         self._values, self._settled, self._live = {}, {}, {}
         self._began, self._pending = set(), []
@@ -128,10 +115,10 @@ class Desk:
 
     def _not_opened(self, error: SAMSpineError) -> None:
         # What was asked after it cannot be answered either, and need not be told.
-        self._ticket += 1
+        self._asking.drop()
         self._opened = False
         self._pending.clear()
-        self._fail(error)
+        self._asking.fail(error)
 
     def _repeated(self, mirror: SessionMirror, segment_id: str, updates: Sequence[MaskUpdate]) -> None:
         self._live.pop(segment_id, None)
@@ -155,6 +142,7 @@ class Desk:
         prompt = self._bench.prompt(kind, places, positive=positive)
         label = self._selected(segment_id)
         self._pending.append((segment_id, prompt))
+        self.names.asked()
 
         def done(update: MaskUpdate) -> None:
             self._pending.remove((segment_id, prompt))
@@ -163,7 +151,8 @@ class Desk:
         def failed(error: SAMSpineError) -> None:
             if (segment_id, prompt) in self._pending:
                 self._pending.remove((segment_id, prompt))
-            self._fail(error)
+            self.names.asked(-1)
+            self._asking.fail(error)
 
         self._send(self._about(label, lambda mirror: mirror.add(prompt)), done, failed=failed)
 
@@ -178,21 +167,29 @@ class Desk:
         label = self._selected(marker.segment_id)
         if marker.prompt in self._settled.get(marker.segment_id, ()):
             raise PromptError(SETTLED)
+        self.names.asked()
         self._send(self._about(label, lambda mirror: mirror.remove(marker.prompt)), self._apply)
 
     def clear(self, segment_id: str) -> None:
         """Remove a segment's prompts and voxels."""
         label = self._selected(segment_id)
         self._settled.pop(segment_id, None)
+        self.names.asked()
         self._send(self._about(label, SessionMirror.clear), self._apply)
 
     def undo(self) -> None:
         """Take the last step back."""
+        self._check_answered(self.names.can_undo)
+        if self.names.undo(self._bench):
+            return
         self._sync()
         self._send(Call.later(UNDOING, self._mirror.undo), self._apply)
 
     def redo(self) -> None:
         """Do again what was undone last."""
+        self._check_answered(self.names.can_redo)
+        if self.names.redo(self._bench):
+            return
         self._sync()
         self._send(Call.later("Redoing", self._mirror.redo), self._apply)
 
@@ -207,7 +204,7 @@ class Desk:
             finished(result)
 
         def failed(error: SAMSpineError) -> None:
-            self._fail(error)
+            self._asking.fail(error)
             finished(None)
 
         mirror = self._mirror
@@ -216,21 +213,51 @@ class Desk:
         self._send(call, done, failed=failed)
 
     def renumber(self, segment_id: str, name: str) -> None:
-        """Give a vertebra another name and let the chain follow; the engine is told anew.
+        """Give a vertebra another name and let the chain follow, in one step to undo; the engine is told anew.
 
         Raises:
             LabelError: if that is not possible.
+            PromptError: if a prompt is still being answered.
         """
-        if self._pending:
+        self._check_answered()
+        self.names.rename(renumbered_from(self._bench.node, segment_id, name, self._bench.table), self._bench)
+
+    def choose_numbering(self, number: int) -> None:
+        """Give all levels that autonomous mode found the names of one of `names.numberings`, in one step to undo.
+
+        Raises:
+            PromptError: if a prompt is still being answered.
+        """
+        self._check_answered()
+        self.names.choose(number, self._bench)
+
+    def _check_answered(self, matters: bool = True) -> None:
+        if matters and self._pending:
             raise PromptError(STILL_ASKED)
-        changed = renumber_from(self._bench.node, segment_id, name, self._bench.table)
-        if changed:
-            if self._opened:
-                self._reopen()
-            self._tell(f"{len(changed)} segments have new names")
-            self._changed()
+
+    def _renamed(self, count: int) -> None:
+        """Tell the engine and the user of new names."""
+        if self._opened:
+            self._reopen()
+        self._asking.tell("1 segment has a new name" if count == 1 else f"{count} segments have new names")
+        self._asking.changed()
 
     # What is shown.
+
+    @property
+    def review(self) -> list[ReviewRow]:
+        """What autonomous mode found, to be looked at."""
+        return self.names.review
+
+    @property
+    def can_undo(self) -> bool:
+        """Tell whether there is a step to take back."""
+        return self.names.can_undo or (self.mirror is not None and self.mirror.can_undo)
+
+    @property
+    def can_redo(self) -> bool:
+        """Tell whether there is a step to bring back."""
+        return self.names.can_redo or (self.mirror is not None and self.mirror.can_redo)
 
     @property
     def is_open(self) -> bool:
@@ -261,15 +288,10 @@ class Desk:
         given = [(one.segment_id, prompt, False) for one in self._segments() for prompt in one.prompts]
         given += [(segment_id, prompt, True) for segment_id, prompt in self._pending]
         return tuple(
-            self._marker(segment_id, prompt, pending)
+            marker_of(self._bench, segment_id, prompt, pending=pending)
             for segment_id, prompt, pending in given
             if not isinstance(prompt, MaskPrompt)
         )
-
-    def _marker(self, segment_id: str, prompt: Prompt, pending: bool) -> Marker:
-        kinds: dict[type, Kind] = {Point: "point", Box: "box", Scribble: "scribble", Lasso: "lasso"}
-        positive = not isinstance(prompt, (Point, Scribble, Lasso)) or prompt.positive
-        return Marker(segment_id, prompt, kinds[type(prompt)], self._bench.places(prompt), positive, pending)
 
     def _segments(self) -> list[PromptsOfSegment]:
         """Return the prompts of each segment: of an earlier time, still to be repeated, and known to the engine."""
@@ -346,40 +368,19 @@ class Desk:
         return Call.later(f"Segmenting {label.name}", make)
 
     def _send(self, call: Call[Any], done: Callable[[Any], None], *, failed: Failed | None = None) -> None:
-        """Post a call; its answer counts only as long as nothing else was put on the desk."""
-        ticket, mirror = self._ticket, self._mirror
-
-        def answered(result: Any) -> None:  # noqa: ANN401 - whatever the call is about
-            if ticket != self._ticket:
-                return
-            try:
-                done(result)
-            except SAMSpineError as error:
-                self._fail(error)
-            self._changed()
-
-        def refused(error: SAMSpineError) -> None:
-            if ticket == self._ticket:
-                (failed or self._fail)(error)
-                self._changed()
-
-        self._post(call, mirror, answered, refused)
-        self._changed()
-
-    def _fail(self, error: SAMSpineError) -> None:
-        self._tell(str(error))
+        self._asking.send(call, self._mirror, done, failed)
 
     def _apply(self, update: MaskUpdate) -> None:
         """Bring an answer into the segments."""
         if update.message:
-            self._tell(update.message)
+            self._asking.tell(update.message)
         self._bench.apply(update, self._mirror.result)
 
     def _take(self, result: AutoResult) -> None:
         """Bring the result of autonomous mode into the segments."""
         self._bench.apply_all([level.value for level in result.levels], self._mirror.result, kind="AUTOMATIC")
         self._values.update({one: label.value for one, label in self._bench.labels.items()})
-        self.review = review_of(self._bench, result)
+        self.names.take(self._bench, result)
         said = [text for text in (self._mirror.notice, result.message) if text]
         if said:
-            self._tell("; ".join(said))
+            self._asking.tell("; ".join(said))

@@ -25,10 +25,10 @@ def chain_of(node: Any, table: LabelTable | None = None) -> list[tuple[str, Labe
     return sorted(found, key=lambda pair: order[pair[1].value])
 
 
-def renumber_from(node: Any, segment_id: str, name: str, table: LabelTable | None = None) -> dict[str, Label]:
-    """Give one vertebra another name and let the chain follow it; see `engine.autonomous.levels.renumber`.
+def renumbered_from(node: Any, segment_id: str, name: str, table: LabelTable | None = None) -> dict[str, Label]:
+    """Return the new labels, by segment id, if one vertebra gets another name and the chain follows it.
 
-    Names, colours, terminology and values change together. Returns the segments that have a new label.
+    See `engine.autonomous.levels.renumber`; nothing is changed before `relabel`.
 
     Raises:
         LabelError: if the name is no level, the segment is no vertebra, or a level would be left without a name.
@@ -40,15 +40,22 @@ def renumber_from(node: Any, segment_id: str, name: str, table: LabelTable | Non
         msg = f"'{segment_of(node, segment_id).GetName()}' is no vertebra of the chain: select one that is"
         raise LabelError(msg)
     values = renumber([label.value for _, label in chain], ids.index(segment_id), target.value)
-    changed = {
+    return {
         one: table.by_value(value)
         for (one, label), value in zip(chain, values, strict=True)
         if value not in (0, label.value)
     }
-    for one, label in changed.items():
+
+
+def relabel(node: Any, labels: Mapping[str, Label]) -> None:
+    """Give segments other labels, by segment id: names, colours, terminology and values change together.
+
+    Raises:
+        LabelError: if there is no such segment.
+    """
+    for one, label in labels.items():
         describe(node, one, label)
-    _set_values(node, {one: label.value for one, label in changed.items()})
-    return changed
+    _set_values(node, {one: label.value for one, label in labels.items()})
 
 
 def _set_values(node: Any, wanted: Mapping[str, int]) -> None:

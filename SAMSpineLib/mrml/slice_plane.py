@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from SAMSpineLib.mrml.desk import Marker
 from SAMSpineLib.mrml.geometry import matrix_from_vtk
+from SAMSpineLib.mrml.marker import Marker
 from SAMSpineLib.prompts import Ras
 
 Pixel = tuple[float, float]

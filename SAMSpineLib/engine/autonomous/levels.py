@@ -42,6 +42,7 @@ class LevelAssignment:
             of all chains that give some detection another name.
         ambiguous: the likeliest chain is not likely enough to be relied on.
         message: one sentence for the user, empty where the numbering is not ambiguous.
+        chances: probability (0..1) that all of `values` are right, and the same of each alternative.
     """
 
     values: tuple[int, ...]
@@ -49,6 +50,7 @@ class LevelAssignment:
     alternatives: tuple[tuple[int, ...], ...]
     ambiguous: bool
     message: str
+    chances: tuple[float, ...] = ()
 
 
 def assign_levels(
@@ -79,10 +81,14 @@ def assign_levels(
     chain = build_chain(rows, gaps, _checked_ribs(ribs, len(rows)), settings)
     total, best = chain.total(), chain.through(np.maximum)
     sure = float(np.exp(best.max() - total)) >= settings.sure
-    values, *others = _numberings(chain, best, settings)
+    numberings = _numberings(chain, best, settings)
+    values, *others = numberings
     confidence = _confidence(chain.through(np.logaddexp) - total, values)
     message = "" if sure else _message(values, others)
-    return LevelAssignment(values, confidence, tuple(others), ambiguous=not sure, message=message)
+    chances = tuple(float(np.exp(weight - total)) for weight in numberings.values())
+    return LevelAssignment(
+        values, confidence, tuple(others), ambiguous=not sure, message=message, chances=chances
+    )  # fmt: skip
 
 
 def _checked(evidence: npt.ArrayLike, gaps_mm: npt.ArrayLike | None) -> tuple[Array, Array | None]:
@@ -112,12 +118,15 @@ def _checked_ribs(ribs: npt.ArrayLike | None, count: int) -> Array:
     return odds
 
 
-def _numberings(chain: Chain, best: Array, settings: LevelSettings) -> list[tuple[int, ...]]:
-    """Return the best chain through each detection and state that is likely enough, likeliest first, each once."""
+def _numberings(chain: Chain, best: Array, settings: LevelSettings) -> dict[tuple[int, ...], float]:
+    """Return the best chain through each detection and state that is likely enough, likeliest first, and its weight."""
     places = np.argwhere(best >= best.max() + np.log(settings.alternative))
     likeliest_first = places[np.argsort(-best[tuple(places.T)], kind="stable")]
     found = chain.best_through(likeliest_first)
-    return list(dict.fromkeys(tuple(STATES[k] if k >= 0 else 0 for k in states) for states in found))
+    weights: dict[tuple[int, ...], float] = {}
+    for states, place in zip(found, likeliest_first, strict=True):
+        weights.setdefault(tuple(STATES[k] if k >= 0 else 0 for k in states), float(best[tuple(place)]))
+    return weights
 
 
 def _confidence(marginals: Array, values: tuple[int, ...]) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
+from SAMSpineLib.engine.autonomous.numbering import numberings_of
 from SAMSpineLib.engine.autonomous.prompters import Prompts, atlas_prompts, centre_prompts
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
 from SAMSpineLib.engine.autonomous.review import flags_of
@@ -133,6 +134,7 @@ def _result(session: Session, found: Survey | None, watch: _Watch, message: str)
         alternatives=found.levels.alternatives if found is not None else (),
         message=message,
         seconds=dict(watch.seconds),
+        numberings=numberings_of(found.levels, [one.value for one in levels]) if found is not None else (),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from SAMSpineLib.engine.autonomous.numbering import Numbering
 from SAMSpineLib.prompts import Ras
 from SAMSpineLib.volume import Grid
 
@@ -45,6 +46,7 @@ class AutoResult:
             likely, likeliest first; each as label values head to foot, 0 for a detection that would be no vertebra.
         message: one sentence for the user; says "no vertebra found" where that is so.
         seconds: time per stage, in the order of the stages.
+        numberings: of `levels`, to choose from, the one in use first; none where there is nothing to choose.
     """
 
     grid: Grid
@@ -54,3 +56,4 @@ class AutoResult:
     alternatives: tuple[tuple[int, ...], ...]
     message: str
     seconds: Mapping[str, float]
+    numberings: tuple[Numbering, ...] = ()

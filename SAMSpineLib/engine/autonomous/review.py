@@ -9,6 +9,7 @@ import numpy as np
 from SAMSpineLib.engine.autonomous.survey import Found
 from SAMSpineLib.labels import spine_labels
 
+UNSURE = "the name is unsure"
 UNSURE_NAME = 0.8
 POOR_MASK = 0.75
 FAINT = 0.4
@@ -29,7 +30,7 @@ def flags_of(
     for place, one in enumerate(found):
         expected = quality(one.value)
         reasons = {
-            "the name is unsure": one.confidence < UNSURE_NAME,
+            UNSURE: one.confidence < UNSURE_NAME,
             "the mask may be poor": expected is not None and expected < POOR_MASK,
             "it was barely seen": one.instance.score < FAINT,
             "the image's border cuts it": one.instance.cut,

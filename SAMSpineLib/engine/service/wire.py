@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib import errors
+from SAMSpineLib.engine.autonomous.numbering import Numbering
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
 from SAMSpineLib.engine.service.packing import pack_array, unpack_array
 from SAMSpineLib.errors import EngineError, PromptError, SAMSpineError
@@ -131,6 +132,7 @@ def result_message(result: AutoResult) -> Message:
         "levels": levels,
         "ambiguous": result.ambiguous,
         "alternatives": [list(chain) for chain in result.alternatives],
+        "numberings": [{"values": list(one.values), "probability": one.probability} for one in result.numberings],
         "message": result.message,
         "seconds": dict(result.seconds),
     }
@@ -146,6 +148,7 @@ def read_result(message: Message, grid: Grid, labels: npt.NDArray[np.uint16]) ->
         alternatives=tuple(tuple(chain) for chain in message["alternatives"]),
         message=message["message"],
         seconds=message["seconds"],
+        numberings=tuple(Numbering(tuple(one["values"]), one["probability"]) for one in message["numberings"]),
     )
 
 

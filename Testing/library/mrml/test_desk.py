@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("slicer")
 
+from SAMSpineLib.engine.autonomous.numbering import Numbering
+from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
 from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label, spine_labels
 from SAMSpineLib.mask_update import MaskUpdate
@@ -36,6 +38,7 @@ class FakeMirror:
 
     def __init__(self) -> None:
         self.opened: list[np.ndarray | None] = []
+        self.notice = ""
         self.label: Label | None = None
         self.result = np.zeros((0, 0, 0), np.uint16)
         self._prompts: dict[int, list[Prompt]] = {}
@@ -285,3 +288,61 @@ def test_nothing_to_undo_is_said(table: Table) -> None:
     table.desk.undo()
     table.post.answer()
     assert table.lines[-1] == "There is nothing to undo"
+
+
+def doubtful(table: Table, names: Sequence[str], *others: Sequence[str]) -> None:
+    """Bring an autonomous result onto the desk that may be numbered otherwise."""
+    values = [[spine_labels().by_name(one).value for one in chain] for chain in (names, *others)]
+    result = np.zeros(table.desk.bench.volume.shape, np.uint16)
+    for n, value in enumerate(values[0]):
+        result[2 + 5 * n : 6 + 5 * n, 6:12, 6:12] = value
+    levels = tuple(
+        LevelResult(value, (0.0, 0.0, float(value)), 0.5, 0.9, 144, ("the name is unsure",)) for value in values[0]
+    )
+    numberings = tuple(Numbering(tuple(chain), 0.6 / (1 + n)) for n, chain in enumerate(values))
+    table.desk.open()
+    table.post.answer()
+    table.mirrors[-1].result = result
+    table.desk._take(AutoResult(table.desk.bench.grid, result, levels, True, (), "", {}, numberings))
+
+
+def test_a_numbering_is_chosen_undone_and_redone_with_the_whole_chain(table: Table) -> None:
+    doubtful(table, ("T12", "L1", "L2"), ("L1", "L2", "L3"))
+    names = table.desk.names
+    assert names.numberings == ("T12 to L2 (60 %)", "L1 to L3 (30 %)")
+    before = table.voxels("L2")
+    table.desk.choose_numbering(1)
+    table.post.answer()
+    assert names.numbering == 1
+    assert np.array_equal(table.voxels("L3"), before)
+    assert {(row.confidence, row.flags) for row in table.desk.review} == {(1.0, ())}
+    assert (table.mirrors[-1].result == spine_labels().by_name("L3").value).sum() == before.sum()
+    assert table.desk.can_undo
+    table.desk.undo()
+    table.post.answer()
+    assert names.numbering == 0
+    assert np.array_equal(table.voxels("L2"), before)
+    assert {row.confidence for row in table.desk.review} == {0.5}
+    table.desk.redo()
+    assert names.numbering == 1
+
+
+def test_what_was_clicked_since_a_numbering_was_chosen_is_undone_before_it(table: Table) -> None:
+    doubtful(table, ("T12", "L1"), ("L1", "L2"))
+    table.desk.choose_numbering(1)
+    table.click("L5", (15, 18, 18))
+    with pytest.raises(PromptError, match=STILL_ASKED[:20]):
+        table.desk.choose_numbering(0)
+    table.post.answer()
+    table.desk.undo()
+    table.post.answer()
+    assert not table.voxels("L5").any()
+    assert table.desk.names.numbering == 1
+    table.desk.undo()
+    assert table.desk.names.numbering == 0
+
+
+def test_a_level_renamed_or_removed_by_hand_ends_the_choice(table: Table) -> None:
+    doubtful(table, ("T12", "L1"), ("L1", "L2"))
+    table.node.GetSegmentation().RemoveSegment(table.desk.bench.segment_with(spine_labels().by_name("T12").value))
+    assert table.desk.names.numberings == ()

@@ -11,7 +11,7 @@ pytest.importorskip("slicer")
 
 import slicer
 
-from SAMSpineLib.mrml.desk import Marker
+from SAMSpineLib.mrml.marker import Marker
 from SAMSpineLib.mrml.slice_plane import SlicePlane
 from SAMSpineLib.prompts import Box, Lasso, Point, Scribble
 
