@@ -6,16 +6,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from trame_slicer.core import SlicerApp
 
 from SAMSpineLib.app.keys import TOOLS
-from SAMSpineLib.app.loading import Found, found_in, read_image, read_labels_on
 from SAMSpineLib.app.local_mirror import HERE, LocalMirror
+from SAMSpineLib.app.opening import Opening
+from SAMSpineLib.app.saving import Contents
 from SAMSpineLib.app.stage import SLICES, Stage
-from SAMSpineLib.app.uploads import Uploads, without_folder
+from SAMSpineLib.app.turning import Turning
+from SAMSpineLib.app.uploads import Uploads
 from SAMSpineLib.app.views import build_views, drawn_lines, frame_of, observe_slices, pixels_of
 from SAMSpineLib.app.worker import Worker
 from SAMSpineLib.atlas.atlas import Atlas
@@ -27,7 +28,6 @@ from SAMSpineLib.mrml.desk import Desk
 from SAMSpineLib.mrml.finding import segment_at
 from SAMSpineLib.mrml.review_list import segment_rows
 from SAMSpineLib.mrml.segment_labels import add_segment
-from SAMSpineLib.mrml.segments import write_labelmap
 from SAMSpineLib.mrml.slice_plane import SlicePlane
 from SAMSpineLib.mrml.workbench import Workbench
 from SAMSpineLib.volume import Volume
@@ -48,12 +48,13 @@ class Application:
         self.networks, self._atlases = networks, atlases
         self.stage = Stage(SlicerApp())
         self.layouts = build_views(server, self.stage.app)
+        self.turning = Turning(self.state, self.stage)
         self.worker = Worker(self.refresh)
         self.desk = Desk(self.worker.post, tell=self.tell, changed=self.refresh, new_mirror=self._new_mirror)
         self._dirty = self._dirty_markers = False
         self._aimed = False
         self._wish = ""
-        self._choice: Found | None = None
+        self.opening = Opening(self)
         observe_slices(self.stage.app, lambda _: self._refresh_markers_soon())
         self._actions: dict[str, Callable[[], None]] = {
             "undo": self.desk.undo,
@@ -112,6 +113,7 @@ class Application:
         self._aimed = False
         self.desk.drop()
         bench = self.stage.show(volume, name)
+        self.turning.reset()
         self.stage.set_window(self.state.window)
         self._apply_look()
         self.desk.lay(bench)
@@ -120,61 +122,21 @@ class Application:
         self.state.volume_name = name
         self._refresh()
 
-    async def open_path(self, path: Path, *, kind: str = "any", series: str | None = None) -> None:
-        """Open a file or folder: an image, or a segmentation to go on with; the reading is done beside the page."""
-        self.state.loading = path.name
-        self.state.flush()
-        try:
-            await self._open(path, kind, series)
-        except SAMSpineError as error:
-            self.tell(without_folder(str(error), self.uploads.folder))
-        finally:
-            self.state.loading = ""
-            self.refresh()
-
-    async def _open(self, path: Path, kind: str, series: str | None) -> None:
-        found = await asyncio.to_thread(found_in, path, kind=kind)
-        if found.is_segmentation:
-            await self._open_segmentation(found.path)
-            return
-        if found.series and series is None:
-            self._choice = found
-            self.state.series = [{"title": one.text, "value": one.uid} for one in found.series]
-            self.tell("There are several series: choose one")
-            return
-        volume, name, notices = await asyncio.to_thread(read_image, found, series=series)
-        self.show(volume, name)
-        self.tell("; ".join((f"{name} is open: choose a tool and click on a vertebra", *notices)))
-
-    async def _open_segmentation(self, path: Path) -> None:
-        bench = self.bench
-        labels = await asyncio.to_thread(read_labels_on, path, bench.table, bench.volume.grid)
-        if bench is not self.desk.bench:
-            return
-        ids = write_labelmap(bench.node, bench.table, labels, bench.grid)
-        self.desk.lay(Workbench(bench.volume_node, bench.node))
+    def go_on(self, bench: Workbench, prompts: str = "", selected: str = "") -> None:
+        """Work on segments that came from elsewhere, with their prompts (`mrml.prompt_log`) or without."""
+        self.desk.lay(bench, prompts)
         self.desk.open()
-        if ids:
-            self.select(ids[0])
-            self.stage.jump_to(self.bench, ids[0])
-        self.tell(f"{len(ids)} segments are there to go on with")
+        chosen = selected if selected in bench.labels else next(iter(bench.labels), "")
+        if chosen:
+            self._look_at(chosen)
 
-    async def choose_series(self, uid: str) -> None:
-        """Open one of the series that were offered."""
-        found, self._choice = self._choice, None
-        self.state.series = []
-        if found is not None and uid:
-            await self.open_path(found.path, kind="volume", series=uid)
+    def contents(self) -> Contents:
+        """Return what can be saved.
 
-    async def open_uploaded(self, name: str, kind: str) -> None:
-        """Open what the browser has sent."""
-        try:
-            folder = self.uploads.place(name)
-            await asyncio.to_thread(self.uploads.unfold, name)
-        except SAMSpineError as error:
-            self.tell(str(error))
-            return
-        await self.open_path(folder, kind=kind)
+        Raises:
+            PromptError: if no volume is open.
+        """
+        return Contents(self.bench, self.opening.source, self.desk.log(""), self.state.selected)
 
     # What the user does.
 
@@ -342,10 +304,10 @@ class Application:
         if self.layouts.has_layout(self.state.layout):
             self.layouts.set_layout(self.state.layout)
 
-    def orientation_changed(self, **_: Any) -> None:
-        """Turn the slice views as the page says."""
-        for view in SLICES:
-            self.stage.set_orientation(view, self.state[f"orientation_{view}"])
+    def orientation_changed(self, view: str) -> None:
+        """Turn a slice view as the page says."""
+        self.stage.set_orientation(view, self.state[f"orientation_{view}"])
+        self.turning.reset(view)
 
     def refresh(self) -> None:
         """Show what has changed when there is time, once for all changes until then."""

@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from SAMSpineLib.app.application import Application
+from SAMSpineLib.app.graphics import check_graphics, choose_window, keep_triton_out
 from SAMSpineLib.app.guard import Guard, is_loopback, middleware
 from SAMSpineLib.app.page import build_page, initial_state
 from SAMSpineLib.app.routes import add_routes
+from SAMSpineLib.app.stage import SLICES
 from SAMSpineLib.app.uploads import Uploads
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.fallback import Networks
-from SAMSpineLib.errors import OutputError, SAMSpineError
+from SAMSpineLib.errors import OutputError
 
 _LOG = logging.getLogger(__name__)
 WEB = Path(__file__).with_name("web")
@@ -63,6 +64,7 @@ def run_app(
 
     Raises:
         OutputError: if the address cannot be listened on.
+        GraphicsError: if this machine cannot draw.
     """
     token = None if is_loopback(settings.host) else secrets.token_urlsafe(24)
     port = free_port(settings.host, settings.port)
@@ -72,9 +74,9 @@ def run_app(
     os.environ["WSLINK_READY_MSG"] = ""
     # What is sent are JPEGs, mostly: to compress them again takes time and saves nothing.
     os.environ.setdefault("WSLINK_WS_COMPRESS", "0")
-    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-        # Else VTK tries for seconds, and for each view, to find a screen that is not there.
-        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    choose_window()
+    check_graphics()
+    keep_triton_out()
     with tempfile.TemporaryDirectory(prefix="samspine-app-", ignore_cleanup_errors=True) as folder:
         asyncio.run(
             _serve(settings, port, Guard(token), (networks, atlases, Uploads(Path(folder))), lambda: ready(url))
@@ -129,28 +131,10 @@ def _log_fault(task: asyncio.Task[None]) -> None:
 async def _opened(app: Application, settings: Settings) -> None:
     """Open what was asked for; a synthetic spine where nothing was."""
     if settings.image is not None:
-        await app.open_path(settings.image, kind="volume", series=settings.series)
+        await app.opening.open_path(settings.image, kind="volume", series=settings.series)
     else:
-        await open_phantom(app)
+        await app.opening.open_phantom()
     app.preload()
-
-
-async def open_phantom(app: Application) -> None:
-    """Open a small synthetic spine."""
-    from SAMSpineLib.training.synthetic.phantom import make_phantom
-    from SAMSpineLib.training.synthetic.settings import PhantomSettings
-
-    app.state.loading = "a synthetic spine"
-    app.state.flush()
-    try:
-        phantom = await asyncio.to_thread(make_phantom, 1, PhantomSettings.small())
-        app.show(phantom.image, "Synthetic spine")
-        app.tell("A synthetic spine to try with: choose a tool and click on a vertebra, or open your own image")
-    except SAMSpineError as error:
-        app.tell(str(error))
-    finally:
-        app.state.loading = ""
-        app.refresh()
 
 
 def connect(app: Application) -> None:
@@ -162,12 +146,9 @@ def connect(app: Application) -> None:
     server.trigger("jump")(app.jump)
     server.trigger("pickAt")(app.pick_at)
     server.trigger("visible")(app.set_visible)
-    server.trigger("uploaded")(app.open_uploaded)
-
-    async def phantom() -> None:
-        await open_phantom(app)
-
-    server.trigger("phantom")(phantom)
+    server.trigger("uploaded")(app.opening.open_uploaded)
+    server.trigger("phantom")(app.opening.open_phantom)
+    server.trigger("choose")(app.opening.choose)
 
     def named(key: str, action: Callable[[str], None]) -> None:
         def changed(**_: Any) -> None:
@@ -182,4 +163,5 @@ def connect(app: Application) -> None:
     named("new_number", app.renumber)
     state.change("window", "opacity", "outline", "surfaces", "crosshair")(app.look_changed)
     state.change("layout")(app.layout_changed)
-    state.change("orientation_Red", "orientation_Green", "orientation_Yellow")(app.orientation_changed)
+    for view in SLICES:
+        state.change(f"orientation_{view}")(lambda view=view, **_: app.orientation_changed(view))

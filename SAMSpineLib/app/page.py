@@ -33,7 +33,8 @@ def initial_state(state: Any) -> None:
         {
             "trame__title": "SAMSpine", "trame__favicon": None, "theme": "dark", "message": "", "busy": "",
             "loading": "", "is_uploading": False, "volume_name": "", "tool": "", "selected": "", "segments": [],
-            "running": False, "progress": 0.0, "stage": "", "method": "centres", "series": [], "timing": [0.0, 0.0],
+            "running": False, "progress": 0.0, "stage": "", "method": "centres", "choices": [], "timing": [0.0, 0.0],
+            "choice_title": "",
             "steps": 0, "window": "Bone", "opacity": 0.5, "outline": False, "surfaces": True, "crosshair": True,
             "layout": "Four-Up", "orientations": list(ORIENTATIONS),
             "keys": {key.sequence: key.action for key in KEYS}, "new_name": None, "new_number": None,
@@ -56,13 +57,13 @@ def build_page(app: Application) -> None:
             app.layouts.initialize_layout_grid(layout)
         with v3.VFooter(app=True, height=30, classes="py-0"):
             _status()
-        _series_dialog(app)
+        _choice_dialog(app)
 
 
 def _bar(app: Application) -> None:
     v3.VAppBarTitle("SAMSpine {{ volume_name ? '- ' + volume_name : '' }}", style="flex: 0 1 auto; min-width: 9em")
     _menu("Open", "mdi-folder-open-outline", "open-menu", [
-        ("Image file or zip ...", "choose volume"),
+        ("Image, scene or zip ...", "choose volume"),
         ("Folder of DICOM files ...", "folder volume"),
         ("Segmentation to go on with ...", "choose segmentation"),
         ("Synthetic spine", "phantom"),
@@ -157,7 +158,7 @@ def _look() -> None:
     with html.Div(classes="px-2 d-flex flex-column", style="gap: 6px"):
         v3.VSelect(v_model=("window",), items=("windows", list(WINDOWS)), label="Window", id="window", **SMALL)
         v3.VSlider(v_model=("opacity",), min=0, max=1, step=0.05, label="Opacity", id="opacity", density="compact",
-                   hide_details=True)  # fmt: skip
+                   hide_details=True, **plain(aria_label="Opacity"))  # fmt: skip
         for name, title in (("outline", "Outlines only"), ("surfaces", "Show 3D"), ("crosshair", "Crosshair")):
             v3.VCheckbox(v_model=(name,), label=title, id=name, density="compact", hide_details=True)
 
@@ -170,10 +171,14 @@ def _status() -> None:
     html.Span(id="place", classes="text-caption", **plain(aria_hidden="true"))
 
 
-def _series_dialog(app: Application) -> None:
-    dialog = v3.VDialog(model_value=("series.length > 0",), max_width=640, persistent=True)
-    with dialog, v3.VCard(title="Which series?"):
-        with v3.VList(id="series"):
-            v3.VListItem(v_for="one in series", key=("one.value",), title=("one.title",),
-                         click=(app.choose_series, "[one.value]"))  # fmt: skip
-        v3.VBtn("None of them", click=(app.choose_series, "['']"))
+def _choice_dialog(app: Application) -> None:
+    """Ask which of several things a file is."""
+    dialog = v3.VDialog(
+        model_value=("choices.length > 0",), update_modelValue="$event || trigger('choose', [''])", max_width=640,
+        raw_attrs=[':aria-label="choice_title"'],
+    )  # fmt: skip
+    with dialog, v3.VCard(title=("choice_title",)):
+        with v3.VList(id="choices"):
+            v3.VListItem(v_for="one in choices", key=("one.value",), title=("one.title",),
+                         click=(app.opening.choose, "[one.value]"))  # fmt: skip
+        v3.VBtn("None of them", click=(app.opening.choose, "['']"))

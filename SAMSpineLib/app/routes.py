@@ -54,11 +54,11 @@ async def _saved(app: Application, name: str) -> web.Response:
     Raises:
         SAMSpineError: if there is nothing to write, or it cannot be written.
     """
-    bench = app.bench
-    download = file_name(bench, name)
+    contents = app.contents()
+    download = file_name(contents.bench, name)
     with tempfile.TemporaryDirectory(prefix="samspine-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / download
-        await FORMATS[name][2](app.stage, bench, path)
+        await FORMATS[name][2](contents, path)
         body = await asyncio.to_thread(path.read_bytes)
     headers = {"Content-Disposition": f'attachment; filename="{download}"'}
     return web.Response(body=body, content_type="application/octet-stream", headers=headers)

@@ -1,105 +1,134 @@
-"""Results as files: what the page's Save menu offers."""
+"""Results as files: what the page's Save menu offers.
+
+What is to be written is copied out of the scene at once, and the rest is done by another thread: the page goes on.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import zipfile
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import slicer
-from vtkmodules.vtkCommonCore import vtkStringArray
-
-from SAMSpineLib.app.stage import SURFACE, Stage
+from SAMSpineLib.app.bundle import finish, write_scene
+from SAMSpineLib.app.surfaces import write_stl
 from SAMSpineLib.errors import LabelError, OutputError
 from SAMSpineLib.io import write_segmentation
+from SAMSpineLib.io.dicom_seg import Algorithm, DicomSource, write_dicom_seg
 from SAMSpineLib.io.label_map import labels_table_path
-from SAMSpineLib.labels import Label
-from SAMSpineLib.mrml.segments import read_segment
+from SAMSpineLib.mrml.crops import Crop, label_map_of
+from SAMSpineLib.mrml.panel_state import PanelState
+from SAMSpineLib.mrml.segment_labels import segment_of, tag_of
 from SAMSpineLib.mrml.workbench import Workbench
+from SAMSpineLib.volume import Grid
 
 NOTHING = "There is nothing to save: click on a vertebra first"
+KINDS: dict[str, Algorithm] = {one: one for one in ("MANUAL", "SEMIAUTOMATIC", "AUTOMATIC")}
 
 
-async def save_seg_nrrd(_stage: Stage, bench: Workbench, path: Path) -> None:
+@dataclass(frozen=True)
+class Contents:
+    """What can be saved.
+
+    Attributes:
+        bench: the volume and its segments.
+        source: the DICOM images that the volume was read from, or why there are none.
+        prompts: the text of all prompts (`mrml.prompt_log`).
+        selected: the segment that prompts go to.
+    """
+
+    bench: Workbench
+    source: DicomSource | str
+    prompts: str
+    selected: str
+
+    def crops(self) -> list[Crop]:
+        """Return copies of the segments.
+
+        Raises:
+            LabelError: if there is no voxel in any.
+        """
+        found = self.bench.crops()
+        if not found:
+            raise LabelError(NOTHING)
+        return found
+
+
+async def save_seg_nrrd(contents: Contents, path: Path) -> None:
     """Write `.seg.nrrd`, as Slicer opens it."""
-    await _write_labels(bench, path)
+    await asyncio.to_thread(_write_labels, path, contents.crops(), contents.bench.grid)
 
 
-async def save_nifti(_stage: Stage, bench: Workbench, path: Path) -> None:
+async def save_nifti(contents: Contents, path: Path) -> None:
     """Write a zip with the NIfTI label map on the volume's own grid, and the table of its labels."""
     image = path.with_name(path.name.removesuffix(".zip"))
-    await _write_labels(bench, image)
+    await asyncio.to_thread(_write_labels, image, contents.crops(), contents.bench.grid)
     _pack(path, [image, labels_table_path(image)])
 
 
-async def save_stl(stage: Stage, bench: Workbench, path: Path) -> None:
-    """Write a zip with one STL (LPS, mm) for each segment; the page stays alive between two of them."""
-    filled = [one for one in bench.labels if bench.millilitres(one) > 0]
-    if not filled:
-        raise LabelError(NOTHING)
-    had_surfaces = stage.node.GetSegmentation().ContainsRepresentation(SURFACE)
-    folder = path.with_suffix("")
-    folder.mkdir(exist_ok=True)
-    stage.node.CreateClosedSurfaceRepresentation()
-    export = slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsClosedSurfaceRepresentationToFiles
-    for segment_id in filled:
-        ids = vtkStringArray()
-        ids.InsertNextValue(segment_id)
-        if not export(str(folder), stage.node, ids, "STL", True, 1.0, False):
-            msg = f"The surface of {bench.label_of(segment_id).name} cannot be written; is the disk full?"
-            raise OutputError(msg)
-        await asyncio.sleep(0)
-    if not had_surfaces:
-        stage.set_surfaces(wanted=False)
-    _pack(path, sorted(folder.glob("*.stl")))
+async def save_stl(contents: Contents, path: Path) -> None:
+    """Write a zip with one STL (LPS, mm) for each segment."""
+    await asyncio.to_thread(_write_surfaces, path, contents.crops(), contents.bench.grid)
 
 
-async def save_bundle(stage: Stage, _bench: Workbench, path: Path) -> None:
-    """Write the scene as one file that Slicer opens: volume, segments, colours, terminology, views."""
-    if not stage.app.io_manager.write_scene(path):
-        msg = "The scene cannot be written; is the disk full?"
-        raise OutputError(msg)
+async def save_dicom_seg(contents: Contents, path: Path) -> None:
+    """Write a DICOM SEG in the study of the images."""
+    source, crops, grid = contents.source, contents.crops(), contents.bench.grid
+    if isinstance(source, str):
+        raise OutputError(source)
+    made = {one.label.value: tag_of(segment_of(contents.bench.node, one.segment_id), "DICOM.SegmentAlgorithmType")
+            for one in crops}  # fmt: skip
+    kinds = {value: KINDS[kind] for value, kind in made.items() if kind in KINDS}
+    table = [one.label for one in crops]
+
+    def write() -> None:
+        write_dicom_seg(path, label_map_of(crops, grid), grid, table, source, kinds)
+
+    await asyncio.to_thread(write)
 
 
-Saver = Callable[[Stage, Workbench, Path], Awaitable[None]]
+async def save_bundle(contents: Contents, path: Path) -> None:
+    """Write the scene as one file that Slicer opens: volume, segments, prompts, colours, terminology, views."""
+    bench, folder = contents.bench, path.with_suffix("")
+    state = PanelState(bench.volume_node, bench.node, contents.prompts, contents.selected)
+    image = write_scene(bench.node.GetScene(), state, folder, folder.name)
+    await asyncio.to_thread(finish, path, folder, bench.volume, image)
+
+
+Saver = Callable[[Contents, Path], Awaitable[None]]
 FORMATS: dict[str, tuple[str, str, Saver]] = {
     "seg.nrrd": ("Segmentation for 3D Slicer (.seg.nrrd)", ".seg.nrrd", save_seg_nrrd),
     "nifti": ("Label map (NIfTI and a table)", ".nii.gz.zip", save_nifti),
     "stl": ("Surfaces (one STL each)", "-stl.zip", save_stl),
+    "dicom-seg": ("DICOM SEG, with the images' study", "-seg.dcm", save_dicom_seg),
     "mrb": ("Everything, for 3D Slicer (.mrb)", ".mrb", save_bundle),
 }
 
 
-def label_map_of(bench: Workbench) -> tuple[npt.NDArray[np.uint16], list[Label]]:
-    """Return the segments as a label map (K, J, I) on the volume's grid, and their labels.
-
-    Raises:
-        LabelError: if there is no voxel in any.
-    """
-    labels, found = np.zeros(bench.volume.shape, np.uint16), []
-    for segment_id, label in bench.labels.items():
-        if bench.millilitres(segment_id) > 0:
-            labels[read_segment(bench.node, segment_id, bench.grid) != 0] = label.value
-            found.append(label)
-    if not found:
-        raise LabelError(NOTHING)
-    return labels, sorted(found, key=lambda label: label.value)
+def _write_labels(path: Path, crops: list[Crop], grid: Grid) -> None:
+    table = sorted((one.label for one in crops), key=lambda label: label.value)
+    write_segmentation(path, label_map_of(crops, grid), grid, table)
 
 
-async def _write_labels(bench: Workbench, path: Path) -> None:
-    """Write the label map in another thread: compressing takes time."""
-    labels, table = label_map_of(bench)
-    await asyncio.to_thread(write_segmentation, path, labels, bench.grid, table)
+def _write_surfaces(path: Path, crops: list[Crop], grid: Grid) -> None:
+    folder = path.with_suffix("")
+    folder.mkdir()
+    for one in crops:
+        write_stl(folder / f"{file_stem(one.label.name)}.stl", one, grid)
+    _pack(path, sorted(folder.glob("*.stl")))
 
 
 def _pack(path: Path, files: list[Path]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
         for file in files:
             packed.write(file, file.name)
+
+
+def file_stem(name: str) -> str:
+    """Return a name as part of a file's name."""
+    return "".join(one if one.isalnum() or one in "._-" else "_" for one in name)
 
 
 def file_name(bench: Workbench, name: str) -> str:
@@ -111,8 +140,7 @@ def file_name(bench: Workbench, name: str) -> str:
     if name not in FORMATS:
         msg = f"There is no format '{name}'; known are: {', '.join(FORMATS)}"
         raise OutputError(msg)
-    stem = "".join(one if one.isalnum() or one in "._-" else "_" for one in bench.volume.name)
-    return f"{stem}{FORMATS[name][1]}"
+    return f"{file_stem(bench.volume.name)}{FORMATS[name][1]}"
 
 
 def described() -> list[dict[str, Any]]:

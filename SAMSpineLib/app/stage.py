@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import slicer
 from trame_slicer.core import SlicerApp
 
-from SAMSpineLib.errors import PromptError
+from SAMSpineLib.errors import PromptError, VolumeError
 from SAMSpineLib.mrml.finding import centre_of
 from SAMSpineLib.mrml.segments import create_segmentation
 from SAMSpineLib.mrml.volumes import node_from_volume
@@ -50,7 +51,27 @@ class Stage:
             view.set_background_volume_id(self.volume_node.GetID())
         bench = Workbench(self.volume_node, self.node)
         self.reset_views()
+        r, a, s = bench.grid.corners().mean(axis=0).tolist()
+        self.jump((r, a, s))
         return bench
+
+    def read_segments(self, path: Path) -> Workbench:
+        """Replace the segments on show by those of a `.seg.nrrd`, and return a workbench for them.
+
+        Raises:
+            VolumeError: if they cannot be read, or lie on another lattice than the volume; there are none then.
+        """
+        storage = slicer.vtkMRMLSegmentationStorageNode()
+        storage.SetFileName(str(path))
+        try:
+            if not storage.ReadData(self.node):
+                msg = f"{path.name} is damaged or no segmentation: save it again"
+                raise VolumeError(msg)
+            self.node.SetReferenceImageGeometryParameterFromVolumeNode(self.volume_node)
+            return Workbench(self.volume_node, self.node)
+        except VolumeError:
+            self.node.GetSegmentation().RemoveAllSegments()
+            raise
 
     def _remove(self) -> None:
         for node in (self.node, self.volume_node):
@@ -134,6 +155,11 @@ class Stage:
         crosshair = self.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         if crosshair is not None:
             crosshair.SetCrosshairRAS(*place)
+
+    def crosshair(self) -> Ras:
+        """Return the place (RAS mm) of the crosshair."""
+        r, a, s = self.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCrosshairRAS()
+        return (r, a, s)
 
     def jump_to(self, bench: Workbench, segment_id: str) -> None:
         """Let all slice views go through the middle of a segment, if it has voxels."""

@@ -14,7 +14,11 @@ from SAMSpineLib.errors import VolumeError
 
 GIB = 2**30
 # DICOM files often have no ending at all, or the end of a UID for one.
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".raw", ".zraw", ".gz", ".dcm", ".ima", ".zip", ".csv")
+SUFFIXES = (
+    ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".raw", ".zraw", ".gz", ".dcm", ".ima", ".zip", ".csv", ".mrb",
+    ".mrml",
+)  # fmt: skip
+PACKED = (".zip", ".mrb")
 _NUMBERED = re.compile(r"\.?\d*")
 _UNSAFE = re.compile(r"[^\w.+-]")
 
@@ -96,23 +100,33 @@ class Uploads:
             raise
 
     def unfold(self, name: str) -> None:
-        """Unpack each zip of a set beside itself.
+        """Unpack each zip and scene bundle of a set beside itself.
 
         Raises:
             VolumeError: if one is damaged, holds what is not taken, or unfolds to too much.
         """
         for path in sorted(self.place(name).rglob("*")):
-            if path.suffix.lower() == ".zip":
-                self._unzip(name, path)
+            if path.suffix.lower() in PACKED:
+                self._unzip(name, path, path.with_suffix(""))
                 path.unlink()
 
-    def _unzip(self, name: str, path: Path) -> None:
+    def unpacked(self, path: Path) -> Path:
+        """Unpack a zip or scene bundle of this machine into a set of its own, and return its folder.
+
+        Raises:
+            VolumeError: as for `unfold`.
+        """
+        name = self.begin()
+        self._unzip(name, path, self.folder / name)
+        return self.folder / name
+
+    def _unzip(self, name: str, path: Path, target: Path) -> None:
         try:
             with zipfile.ZipFile(path) as packed:
                 for member in packed.infolist():
                     if not member.is_dir() and _is_wanted(member.filename):
                         self._count(name, member.file_size, files=1)
-                        self._extract(packed, member, path.with_suffix("") / safe_path(member.filename))
+                        self._extract(packed, member, target / safe_path(member.filename))
         except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
             msg = f"{path.name} is damaged or no zip file: make it again ({error})"
             raise VolumeError(msg) from error
@@ -147,7 +161,7 @@ def _is_wanted(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in path.parts)
     known = name.lower().endswith(SUFFIXES) or bool(_NUMBERED.fullmatch(path.suffix))
-    return not hidden and known and path.name.upper() != "DICOMDIR" and not name.lower().endswith(".zip")
+    return not hidden and known and path.name.upper() != "DICOMDIR" and not name.lower().endswith(PACKED)
 
 
 def without_folder(text: str, folder: Path) -> str:

@@ -21,10 +21,11 @@ import numpy.typing as npt
 from SAMSpineLib.errors import LabelError
 from SAMSpineLib.labels import Label, LabelTable, spine_labels
 from SAMSpineLib.mask_update import MaskUpdate
+from SAMSpineLib.mrml.crops import Crop, crops_of, label_map_of
 from SAMSpineLib.mrml.editable import editable_area, editor_of, may_be_overwritten
 from SAMSpineLib.mrml.geometry import node_to_world
 from SAMSpineLib.mrml.known_masks import KnownMasks
-from SAMSpineLib.mrml.layer import Layer, Mask, box_of, extent_in_layer, extent_of, lattice_in_node, shifted
+from SAMSpineLib.mrml.layer import Layer, Mask, extent_in_layer, extent_of, lattice_in_node
 from SAMSpineLib.mrml.segment_labels import (
     Algorithm,
     labels_of,
@@ -194,31 +195,17 @@ class Workbench:
         """
         self._known.clear()
         self._written.clear()
-        grid, result = self.grid, np.zeros(self.volume.shape, np.uint16)
-        lattice, found = lattice_in_node(self.node, grid), False
-        for segment_id, label in self.labels.items():
-            layer = Layer.of(self.node, segment_id, lattice)
-            inside = layer.voxels == layer.value
-            if label.value in without or not inside.any():
-                continue
-            box = box_of(inside)
-            extent = self._extent_in_volume(layer, lattice, shifted(layer.extent, box))
-            if extent is None:
-                continue
-            mask = layer.mask(extent_in_layer(self.node, layer, lattice, extent))
-            result[slices_of(extent)][mask] = label.value
-            self._known.put(label.value, extent, mask)
-            found = True
-        return result if found else None
+        labels = {one: label for one, label in self.labels.items() if label.value not in without}
+        crops = list(crops_of(self.node, labels, self.grid))
+        for one in crops:
+            self._known.put(one.label.value, one.extent, one.mask)
+        return label_map_of(crops, self.grid) if crops else None
 
-    def _extent_in_volume(self, layer: Layer, lattice: npt.NDArray[np.float64], extent: Extent) -> Extent | None:
-        """Translate a layer's extent into the volume's indices, without what lies beyond the volume."""
-        offset = np.array(layer.offset(lattice, (0, 0, 0, 0, 0, 0)) or (0, 0, 0))
-        low = np.maximum(np.array(extent[::2]) - offset, 0).tolist()
-        high = np.minimum(np.array(extent[1::2]) - offset, np.array(self.volume.shape[::-1]) - 1).tolist()
-        if any(a > b for a, b in zip(low, high, strict=True)):
-            return None
-        return (low[0], high[0], low[1], high[1], low[2], high[2])
+    def crops(self) -> list[Crop]:
+        """Return copies of all segments that have voxels, in the order of the label table, others last."""
+        order = {label.value: place for place, label in enumerate(self.table)}
+        found = crops_of(self.node, self.labels, self.grid)
+        return sorted(found, key=lambda one: order.get(one.label.value, len(order) + one.label.value))
 
     def note(self, update: MaskUpdate, result: LabelMap) -> None:
         """Take over what an engine that repeats earlier steps says, without touching a segment."""

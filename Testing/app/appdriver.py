@@ -113,6 +113,11 @@ class Screen:
     def wait_idle(self) -> None:
         self.wait("state('volume_name') && !state('busy') && !state('loading') && !state('running')")
 
+    def forgive(self, text: str) -> None:
+        """Take the browser's own word on a refusal, which has to be there, out of what went wrong."""
+        assert any(text in one for one in self.wrong)
+        self.wrong[:] = [one for one in self.wrong if text not in one]
+
     def key(self, key: str) -> None:
         self.page.keyboard.press(key)
 
@@ -211,3 +216,63 @@ def screen_on(browser: Any, served: Served) -> Screen:
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
     return float(2 * np.count_nonzero(one & other) / max(np.count_nonzero(one) + np.count_nonzero(other), 1))
+
+
+def upload(screen: Screen, paths: list[Path], *, waits: bool = True) -> None:
+    """Choose files as the dialog does."""
+    with screen.page.expect_file_chooser() as chooser:
+        screen.page.click("#open-menu")
+        title = "Segmentation to go on" if paths[0].name.endswith(LABELS) else "Image, scene or zip"
+        screen.page.get_by_text(title).click()
+    chooser.value.set_files([str(path) for path in paths])
+    if waits:
+        screen.wait("!state('is_uploading') && !state('loading')")
+
+
+LABELS = (".seg.nrrd", "_label.nii.gz")
+
+
+def write_series(folder: Path, volume: Any) -> None:
+    """Write a volume of whole numbers as a CT series of DICOM files."""
+    from SAMSpineLib.volume import ras_from_lps
+
+    lps = ras_from_lps(volume.grid.ijk_to_ras)
+    axes = lps[:3, :3] / volume.grid.spacing
+    for k, plane in enumerate(np.asarray(volume.array)):
+        place, spacing = lps[:3, :3] @ [0, 0, k] + lps[:3, 3], volume.grid.spacing
+        content = slice_of(plane, place, [*axes[:, 0], *axes[:, 1]], spacing, number=k + 1)
+        (folder / f"IM{k:04}").write_bytes(content)
+
+
+def slice_of(
+    plane: np.ndarray, place: Any, axes: Any, spacing: Any = (1, 1, 2), *, number: int = 1, series: int = 1
+) -> bytes:
+    """Return a slice (J, I) of a CT as a DICOM file: place, axes of rows and columns in LPS, spacing along I, J, K."""
+    import io
+
+    import pydicom
+
+    data = pydicom.Dataset()
+    data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    data.SOPInstanceUID = f"1.2.3.{series}.{number}"
+    data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = "1.2.3", f"1.2.3.{series}", "1.2.3.9"
+    data.Modality, data.SeriesDescription, data.SeriesNumber = "CT", f"series {series}", series
+    data.PatientID = data.PatientName = "nobody"
+    data.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    data.InstanceNumber = number
+    data.ImagePositionPatient = [float(one) for one in place]
+    data.ImageOrientationPatient = [float(one) for one in axes]
+    data.PixelSpacing, data.SliceThickness = [float(spacing[1]), float(spacing[0])], float(spacing[2])
+    data.Rows, data.Columns = plane.shape
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation = 15, 1
+    data.RescaleIntercept, data.RescaleSlope = 0, 1
+    data.PixelData = np.ascontiguousarray(plane, np.int16).tobytes()
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+    into = io.BytesIO()
+    pydicom.dcmwrite(into, data, enforce_file_format=True)
+    return into.getvalue()
