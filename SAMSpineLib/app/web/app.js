@@ -103,6 +103,20 @@
     trigger("act", action);
   }, true);
 
+  // A question takes the focus; whoever had it before has it again afterwards.
+  let before = null;
+  document.addEventListener("focusin", (event) => {
+    const left = event.relatedTarget;
+    if (event.target.closest(".v-dialog") && left && !left.closest(".v-dialog")) before = left;
+  });
+  new MutationObserver(() => {
+    const isLost = document.activeElement === document.body;
+    if (before && isLost && !document.querySelector(".v-dialog--active, .v-dialog.v-overlay--active")) {
+      before.focus();
+      before = null;
+    }
+  }).observe(document.documentElement, { subtree: true, childList: true, attributeFilter: ["class"] });
+
   // Files: one request each, so that a large one is never in memory here or there.
   const say = (text) => state().set("message", text);
   const send = async (files, kind) => {
