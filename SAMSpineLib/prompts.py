@@ -1,6 +1,8 @@
 """What a human or a `Prompter` tells the network, in RAS millimetres.
 
-Prompts are frozen and know nothing of voxels: the engine brings them into whatever grid a network works on.
+Prompts are frozen and know nothing of voxels: the engine brings them into whatever grid a network works on. Those that
+are drawn in a slice may say which way it faces (`normal`): a network that works slice by slice answers in that slice,
+and takes the volume's own slices where nothing is said.
 """
 
 from __future__ import annotations
@@ -24,16 +26,31 @@ def _finite_ras(point: object, what: str) -> Ras:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 
+def _unit(normal: object) -> Ras | None:
+    """Return a normal of length 1, or None."""
+    if normal is None:
+        return None
+    direction = np.asarray(_finite_ras(normal, "A slice's normal"))
+    length = float(np.linalg.norm(direction))
+    if length < 1e-6:
+        msg = f"A slice's normal needs a direction, got {normal!r}"
+        raise PromptError(msg)
+    x, y, z = (direction / length).tolist()
+    return (x, y, z)
+
+
 @dataclass(frozen=True)
 class Point:
     """A click. `ras` is its place (RAS mm); `positive` says inside or outside the structure."""
 
     ras: Ras
     positive: bool = True
+    normal: Ras | None = None
 
     def __post_init__(self) -> None:
         """Check the coordinates."""
         object.__setattr__(self, "ras", _finite_ras(self.ras, "A point"))
+        object.__setattr__(self, "normal", _unit(self.normal))
 
     @property
     def places(self) -> tuple[Ras, ...]:
@@ -47,12 +64,14 @@ class Box:
 
     corner_a: Ras
     corner_b: Ras
+    normal: Ras | None = None
 
     def __post_init__(self) -> None:
         """Order the corners so that `corner_a` is the lower one on every axis."""
         a, b = _finite_ras(self.corner_a, "A box corner"), _finite_ras(self.corner_b, "A box corner")
         object.__setattr__(self, "corner_a", tuple(np.minimum(a, b).tolist()))
         object.__setattr__(self, "corner_b", tuple(np.maximum(a, b).tolist()))
+        object.__setattr__(self, "normal", _unit(self.normal))
 
     @property
     def places(self) -> tuple[Ras, ...]:
@@ -67,6 +86,7 @@ class Scribble:
 
     points: tuple[Ras, ...]
     positive: bool = True
+    normal: Ras | None = None
 
     def __post_init__(self) -> None:
         """Check that there is at least one vertex."""
@@ -74,6 +94,7 @@ class Scribble:
             msg = "A scribble needs at least one point, got none"
             raise PromptError(msg)
         object.__setattr__(self, "points", tuple(_finite_ras(p, "A scribble point") for p in self.points))
+        object.__setattr__(self, "normal", _unit(self.normal))
 
     @property
     def places(self) -> tuple[Ras, ...]:
@@ -87,6 +108,7 @@ class Lasso:
 
     points: tuple[Ras, ...]
     positive: bool = True
+    normal: Ras | None = None
 
     def __post_init__(self) -> None:
         """Check that the outline can enclose something."""
@@ -94,6 +116,7 @@ class Lasso:
             msg = f"A lasso needs at least three points, got {len(self.points)}"
             raise PromptError(msg)
         object.__setattr__(self, "points", tuple(_finite_ras(p, "A lasso point") for p in self.points))
+        object.__setattr__(self, "normal", _unit(self.normal))
 
     @property
     def places(self) -> tuple[Ras, ...]:
@@ -132,3 +155,8 @@ def anchor(prompt: Prompt) -> Ras:
     """Return the place (RAS mm) around which a prompt is best answered: the middle of what it names."""
     x, y, z = np.mean(prompt.places, axis=0).tolist()
     return (x, y, z)
+
+
+def is_negative(prompt: Prompt) -> bool:
+    """Tell whether a prompt says where the structure is not."""
+    return isinstance(prompt, (Point, Scribble, Lasso)) and not prompt.positive

@@ -22,8 +22,17 @@ from SAMSpineLib.engine.session import Session
 from SAMSpineLib.engine.settings import EngineSettings
 from SAMSpineLib.errors import SAMSpineError
 from SAMSpineLib.models.localiser.localisation import Localisation
-from SAMSpineLib.models.protocols import Answer, Encoded, Probability, Promptable
+from SAMSpineLib.models.protocols import (
+    Answer,
+    Encoded,
+    Probability,
+    Promptable,
+    SliceMasks,
+    SlicePromptable,
+    Tracker,
+)
 from SAMSpineLib.prompts import Prompt, Ras
+from SAMSpineLib.stack import Stack
 from SAMSpineLib.volume import Grid, Volume
 
 CPU = "cpu"
@@ -204,9 +213,20 @@ class SturdyPromptable(Sturdy):
 
     name = "sturdy"
 
-    def grid_at(self, ras: Ras) -> Grid:
-        """Return the grid on which a prompt at a place (RAS mm) is best answered."""
-        return self.networks.promptable.grid_at(ras)
+    @property
+    def slicewise(self) -> SlicePromptable | None:
+        """The same for a network that works slice by slice, or None; loads the network.
+
+        Raises:
+            ModelError: if it cannot be built.
+        """
+        if self.networks.promptable.slicewise is None:
+            return None
+        return SturdySlices(self.networks, self._empty_cache, self._notify)
+
+    def grid_at(self, ras: Ras, volume: Volume) -> Grid:
+        """Return the grid on which a prompt at a place (RAS mm) of a volume is best answered."""
+        return self.networks.promptable.grid_at(ras, volume)
 
     def encode(self, volume: Volume, grid: Grid) -> Encoded:
         """Read the volume on a grid and run the image encoder."""
@@ -222,14 +242,14 @@ class SturdyPromptable(Sturdy):
     ) -> Answer:
         """Segment what the prompts point at; see `Promptable.decode`."""
         return self.attempt(
-            lambda: self.networks.promptable.decode(self._here(encoded), prompts, previous=previous, chain=chain)
+            lambda: self.networks.promptable.decode(self.own(encoded), prompts, previous=previous, chain=chain)
         )
 
     def suggest(self, encoded: Encoded, mask: npt.NDArray[np.bool_], neighbour: Encoded) -> Probability:
         """Return a heat map (K, J, I) of where to click in a neighbouring patch; see `Promptable.suggest`."""
-        return self.attempt(lambda: self.networks.promptable.suggest(self._here(encoded), mask, self._here(neighbour)))
+        return self.attempt(lambda: self.networks.promptable.suggest(self.own(encoded), mask, self.own(neighbour)))
 
-    def _here(self, encoded: Encoded) -> Encoded:
+    def own(self, encoded: Encoded) -> Encoded:
         """Return the network's own patch, encoded again if the network has moved since."""
         if not isinstance(encoded, _Patch):
             return encoded
@@ -238,6 +258,50 @@ class SturdyPromptable(Sturdy):
             moves = self.networks.moves
             encoded.inner, encoded.moves = self.networks.promptable.encode(volume, encoded.grid), moves
         return encoded.inner
+
+
+class SturdySlices(SturdyPromptable):
+    """A `SlicePromptable` that survives full memory."""
+
+    def slice_grid(self, stack: Stack, index: int) -> Grid:
+        """Return the grid on which a slice is best shown to the network."""
+        return self._slicewise.slice_grid(stack, index)
+
+    def mask_grid(self, encoded: Encoded) -> Grid:
+        """Return the grid of the masks of a slice."""
+        return self._slicewise.mask_grid(self.own(encoded))
+
+    def offer(
+        self, encoded: Encoded, prompts: Sequence[Prompt], *, previous: npt.NDArray[np.floating] | None = None
+    ) -> SliceMasks:
+        """Return masks for what the prompts point at; see `SlicePromptable.offer`."""
+        return self.attempt(lambda: self._slicewise.offer(self.own(encoded), prompts, previous=previous))
+
+    def tracker(self, count: int) -> Tracker:
+        """Return what follows a structure; it stays on the device on which it began."""
+        return _Following(self, self._slicewise.tracker(count))
+
+    @property
+    def _slicewise(self) -> SlicePromptable:
+        slicewise = self.networks.promptable.slicewise
+        if slicewise is None:
+            msg = "Slices are only asked of a network that works slice by slice"
+            raise TypeError(msg)
+        return slicewise
+
+
+@dataclass(frozen=True, eq=False)
+class _Following:
+    """A tracker that is shown the network's own slices."""
+
+    model: SturdySlices
+    inner: Tracker
+
+    def learn(self, index: int, encoded: Encoded, masks: SliceMasks, chosen: int) -> None:
+        self.inner.learn(index, self.model.own(encoded), masks, chosen)
+
+    def follow(self, index: int, encoded: Encoded, *, backwards: bool) -> SliceMasks | None:
+        return self.inner.follow(index, self.model.own(encoded), backwards=backwards)
 
 
 class SturdyLocaliser(Sturdy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from SAMSpineLib.engine.earlier import Earlier
 from SAMSpineLib.engine.merging import PatchAnswer
+from SAMSpineLib.engine.slice_answer import Gap, SliceAnswer
 from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Extent, Grid
 
@@ -20,7 +22,8 @@ class LabelState:
 
     Its prompts in order, the answers they led to, the patches that a walk found to contradict them (and need not visit
     again), the extent of the mask that came of them, and the voxels that it had before the first prompt, if an earlier
-    result is being gone on with.
+    result is being gone on with. Where the network works slice by slice, there are `slices` instead of answers, those
+    that were prompted last at the end, and the gaps between prompted slices that have been `walked`.
     """
 
     prompts: tuple[Prompt, ...] = ()
@@ -28,6 +31,20 @@ class LabelState:
     refused: tuple[Grid, ...] = field(default=(), repr=False)
     painted: Extent | None = None
     earlier: Earlier | None = None
+    slices: tuple[SliceAnswer, ...] = field(default=(), repr=False)
+    walked: tuple[Gap, ...] = field(default=(), repr=False)
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """What the network has looked at: patches or slices."""
+        return (*(answer.grid for answer in self.answers), *(answer.grid for answer in self.slices))
+
+    @property
+    def quality(self) -> float | None:
+        """The worst of what the network expects of its answers (0..1), of prompted ones if it works in slices."""
+        patches = [answer.quality for answer in self.answers]
+        slices = [answer.quality for answer in self.slices if answer.prompted]
+        return min((*patches, *slices), default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +61,7 @@ class Step:
     @property
     def nbytes(self) -> int:
         """Memory of both crops and of the answers."""
-        answers = {*self.state_before.answers, *self.state_after.answers}
-        return self.before.nbytes + self.after.nbytes + sum(answer.probability.nbytes for answer in answers)
+        return _nbytes((self,))
 
 
 class History:
@@ -61,7 +77,7 @@ class History:
         """Add a step; what had been undone is gone."""
         self._undone.clear()
         self._done.append(step)
-        while len(self._done) > 1 and sum(kept.nbytes for kept in self._done) > self._limit:
+        while len(self._done) > 1 and _nbytes(self._done) > self._limit:
             self._done.popleft()
 
     @property
@@ -92,3 +108,13 @@ class History:
         """Forget all steps."""
         self._done.clear()
         self._undone.clear()
+
+
+def _nbytes(steps: Iterable[Step]) -> int:
+    """Return the memory of steps; an answer that several of them know of counts once."""
+    kept = list(steps)
+    states = [state for step in kept for state in (step.state_before, step.state_after)]
+    patches = {answer for state in states for answer in state.answers}
+    slices = {answer for state in states for answer in state.slices}
+    crops = sum(step.before.nbytes + step.after.nbytes for step in kept)
+    return crops + sum(one.probability.nbytes for one in patches) + sum(one.nbytes for one in slices)

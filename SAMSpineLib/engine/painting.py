@@ -38,9 +38,9 @@ def painted(
     """
     kept = _prompted_pieces(probability, lattice, prompts, threshold)
     box = _bounds(kept > threshold)
-    clicks = _clicked_voxels(grid, prompts)
+    clicks = clicked_voxels(grid, prompts)
     extent = grid.extent_of(lattice.crop(box)) if box is not None else None
-    extent = _joined(extent, [voxel for voxel, positive in clicks if positive])
+    extent = joined([] if extent is None else [extent], [voxel for voxel, positive in clicks if positive])
     if extent is None:
         return None
     place = grid.crop(extent)
@@ -82,7 +82,7 @@ def _positive_places(prompts: Sequence[Prompt]) -> list[tuple[float, float, floa
     return places + [place for line in lines for place in line] + middles
 
 
-def _clicked_voxels(grid: Grid, prompts: Sequence[Prompt]) -> list[tuple[tuple[int, int, int], bool]]:
+def clicked_voxels(grid: Grid, prompts: Sequence[Prompt]) -> list[tuple[tuple[int, int, int], bool]]:
     """Return the voxels (k, j, i) of the volume that were clicked, in the order of the clicks."""
     points = [prompt for prompt in prompts if isinstance(prompt, Point)]
     voxels = [(grid.voxel_at(point.ras), point.positive) for point in points]
@@ -99,10 +99,10 @@ def _bounds(mask: Mask) -> Extent | None:
     return (*ends[0], *ends[1], *ends[2])
 
 
-def _joined(extent: Extent | None, voxels: Sequence[tuple[int, int, int]]) -> Extent | None:
-    """Return the smallest extent that holds another one and single voxels (k, j, i)."""
-    low = [(e[0], e[2], e[4]) for e in ([extent] if extent else [])] + [(i, j, k) for k, j, i in voxels]
-    high = [(e[1], e[3], e[5]) for e in ([extent] if extent else [])] + [(i, j, k) for k, j, i in voxels]
+def joined(extents: Sequence[Extent], voxels: Sequence[tuple[int, int, int]]) -> Extent | None:
+    """Return the smallest extent that holds others and single voxels (k, j, i), or None where there are none."""
+    low = [(e[0], e[2], e[4]) for e in extents] + [(i, j, k) for k, j, i in voxels]
+    high = [(e[1], e[3], e[5]) for e in extents] + [(i, j, k) for k, j, i in voxels]
     if not low:
         return None
     a, b = np.min(low, axis=0).tolist(), np.max(high, axis=0).tolist()

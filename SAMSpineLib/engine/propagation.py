@@ -71,7 +71,7 @@ class Walker:
             return answer
         kji = np.argwhere(mask)
         middle = answer.grid.to_ras(((kji.min(axis=0) + kji.max(axis=0)) / 2)[::-1])
-        grid = self.model.grid_at((float(middle[0]), float(middle[1]), float(middle[2])))
+        grid = self.model.grid_at((float(middle[0]), float(middle[1]), float(middle[2])), self.volume)
         if grid.same_place(answer.grid) or not _within(grid, prompts):
             return answer
         known, _ = merge([answer], grid)

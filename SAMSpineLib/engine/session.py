@@ -16,23 +16,23 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from SAMSpineLib.engine.border import settled_border
 from SAMSpineLib.engine.cache import EncodedCache
 from SAMSpineLib.engine.contest import settled
 from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
 from SAMSpineLib.engine.memory import Found, Notify, attempt, emptied
-from SAMSpineLib.engine.merging import PatchAnswer, covered, merge
-from SAMSpineLib.engine.painting import painted, union
-from SAMSpineLib.engine.propagation import Walk, Walker
+from SAMSpineLib.engine.painting import union
+from SAMSpineLib.engine.patches import PatchReader
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.settings import EngineSettings
+from SAMSpineLib.engine.slices import SliceReader
+from SAMSpineLib.engine.stack_walk import StackWalk
 from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
-from SAMSpineLib.models.protocols import Probability, Promptable
+from SAMSpineLib.models.protocols import Promptable
 from SAMSpineLib.progress import Counted
-from SAMSpineLib.prompts import Lasso, MaskPrompt, Point, Prompt, Scribble, anchor
+from SAMSpineLib.prompts import Prompt, anchor
 from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
 
 LabelMap = npt.NDArray[np.uint16]
@@ -125,8 +125,7 @@ class Session(Selection):
 
     def quality(self, value: int) -> float | None:
         """Return the Dice that the model expects of a label (0..1), or None where it was not prompted."""
-        answers = self._states.get(value, LabelState()).answers
-        return min(answer.quality for answer in answers) if answers else None
+        return self._states.get(value, LabelState()).quality
 
     def add(self, prompt: Prompt) -> MaskUpdate:
         """Add a prompt for the selected label and return what changed.
@@ -173,6 +172,54 @@ class Session(Selection):
             for label, state in states.items():
                 self.select(label)
                 updates.append(self.attempt(partial(self._commit, replace(state, answers=answers[label.value]))))
+        return tuple(updates)
+
+    def next_candidate(self) -> MaskUpdate:
+        """Take the next of the masks that were offered on the slice that was prompted last; undo takes it back.
+
+        Raises:
+            PromptError: if no slice of the selected label was prompted.
+        """
+        prompted = [one for one in self._state.slices if one.prompted]
+        if not prompted:
+            msg = f"{self.label.name} has no prompted slice, and so no other masks to choose from: prompt one first"
+            raise PromptError(msg)
+        last = prompted[-1]
+        slices = tuple(one for one in self._state.slices if one is not last)
+        state = replace(self._state, slices=(*slices, last.next()))
+        return self.attempt(lambda: self._commit(state))
+
+    def propagate(
+        self, labels: Sequence[Label] | None = None, *, progress: Counted | None = None
+    ) -> tuple[MaskUpdate, ...]:
+        """Follow labels from their prompted slices through the stack, all of them at once; return what changed.
+
+        What was followed before stays where nothing beside it has changed. Each label is one step to undo. If anything
+        is raised on the way, also by `progress`, what was found by then is kept before it goes on.
+
+        Args:
+            labels: which; the selected one where None.
+            progress: called as (slices done, slices in all, names of the labels).
+
+        Raises:
+            PromptError: if a label has no prompted slice, as with a network that sees cubes.
+        """
+        chosen = {label.value: label for label in (labels if labels is not None else (self.label,))}
+        states = {value: self._states.get(value, LabelState()) for value in chosen}
+        reader = self._reader
+        unprompted = [value for value, state in states.items() if not any(one.prompted for one in state.slices)]
+        if unprompted or not isinstance(reader, SliceReader):
+            name = chosen[next(iter(unprompted or chosen))].name
+            msg = f"{name} cannot be followed: prompt it in a slice first, with a network that works slice by slice"
+            raise PromptError(msg)
+        walk, updates = StackWalk(reader, states), []
+        names = ", ".join(label.name for label in chosen.values())
+        try:
+            walk.run(lambda done: progress(done, walk.steps, names) if progress is not None else None)
+        finally:
+            for value, state in walk.states().items():
+                self.select(chosen[value], overwrite=self._overwrite)
+                updates.append(self.attempt(partial(self._commit, state)))
         return tuple(updates)
 
     def remove(self, prompt: Prompt) -> MaskUpdate:
@@ -226,28 +273,17 @@ class Session(Selection):
         value = self.label.value
         return replace(state, earlier=earlier_of(self._map, value, self._loaded.get(value), self.volume.grid))
 
+    @property
+    def _reader(self) -> PatchReader | SliceReader:
+        """What turns prompts into answers and answers into voxels, as the network works."""
+        slicewise = self.model.slicewise
+        if slicewise is not None:
+            return SliceReader(slicewise, self.cache, self.volume)
+        return PatchReader(self.model, self.cache, self.volume, self.settings)
+
     def _answered(self, state: LabelState, prompt: Prompt) -> LabelState:
         """Return the label's state after one more prompt."""
-        prompts = (*state.prompts, prompt)
-        walker = Walker(self.model, self.cache, self.volume, self.settings, self.label.joins_levels)
-        home = _home(state.answers, prompt)
-        if home is not None:
-            # A mask is a new start: the answer so far would only stand in its way.
-            previous = None if isinstance(prompt, MaskPrompt) else home.probability
-            found = walker.answer(home.grid, prompts, previous=previous)
-            answers = tuple(found if answer is home else answer for answer in state.answers)
-        else:
-            grid = self.model.grid_at(anchor(prompt))
-            previous = None if isinstance(prompt, MaskPrompt) else _known(state, grid)
-            if _is_negative(prompt) and not self._marks(previous, grid, prompt):
-                return replace(state, prompts=prompts)
-            found = walker.answer(grid, prompts, previous=previous)
-            if previous is None and not self.label.whole:
-                found = walker.recentred(found, prompts)
-            answers = (*state.answers, found)
-        limit = self.settings.max_patches_large if self.label.whole else self.settings.max_patches
-        walk = walker.walk(Walk(answers, state.refused), found, prompts, limit=limit)
-        return replace(state, prompts=prompts, answers=walk.answers, refused=walk.refused)
+        return self._reader.answered(state, prompt, self.label)
 
     def _commit(self, state: LabelState, *, also: Extent | None = None) -> MaskUpdate:
         """Write a label's new mask into the label map, remember the step, and return the crop.
@@ -260,16 +296,8 @@ class Session(Selection):
         old, new, found = union(also, before.painted), None, None
         if before.earlier is not None or state.earlier is not None:
             old = union(old, union(self._extent_of(before), self._extent_of(state)))
-        if state.answers:
-            probability, lattice = merge(state.answers)
-            found = painted(
-                probability,
-                lattice,
-                self.volume.grid,
-                state.prompts,
-                threshold=self.settings.threshold,
-                settle=self._settled,
-            )
+        if state.answers or state.slices:
+            found = self._reader.marked(state)
             new = found[1] if found is not None else None
         state = replace(state, painted=new)
         extent = union(old, new) or NOWHERE
@@ -280,21 +308,13 @@ class Session(Selection):
         lost: tuple[int, ...] = ()
         if found is not None and new is not None:
             lost = self._paint(crop[slices_of(_within(new, extent))], found[0], value)
-        visited = tuple(answer.grid for answer in state.answers)
+        visited = state.grids
         message = "" if found is not None else f"{self.label.name} is empty now"
         update = MaskUpdate(value, (crop == value).astype(np.uint8), extent, lost, visited, message)
         self._history.push(Step(value, extent, before_it, crop, before, state))
         self._map[slices_of(extent)] = crop
         self._states[value] = state
         return update
-
-    def _settled(self, mask: npt.NDArray[np.bool_], extent: Extent) -> npt.NDArray[np.bool_]:
-        """Let the image of a CT settle where a mask's border lies; other modalities have no scale to tell bone by."""
-        share = self.settings.border_share
-        if share is None or self.volume.modality != "CT":
-            return mask
-        spacing = self.volume.grid.spacing[::-1]
-        return settled_border(mask, self.volume.array[slices_of(extent)], spacing, share=share)
 
     def _paint(self, target: LabelMap, mask: npt.NDArray[np.bool_], value: int) -> tuple[int, ...]:
         """Set a label's voxels; other labels keep theirs unless overwriting was asked for. Return who lost voxels."""
@@ -307,14 +327,9 @@ class Session(Selection):
     def _extent_of(self, state: LabelState) -> Extent | None:
         """Return an extent that holds all patches of a label."""
         extent = None
-        for answer in state.answers:
-            extent = union(extent, self.volume.grid.extent_of(answer.grid))
+        for grid in state.grids:
+            extent = union(extent, self.volume.grid.extent_of(grid))
         return extent
-
-    def _marks(self, known: Probability | None, grid: Grid, prompt: Prompt) -> bool:
-        """Tell whether a prompt lies on what is known to belong to the label."""
-        voxel = grid.voxel_at(anchor(prompt))
-        return known is not None and voxel is not None and bool(known[voxel] > self.settings.threshold)
 
     def _restore(self, step: Step, voxels: LabelMap, state: LabelState) -> None:
         self._map[slices_of(step.extent)] = voxels
@@ -325,15 +340,14 @@ def _restoring(step: Step, voxels: LabelMap, state: LabelState) -> MaskUpdate:
     """Return what changes when a step's voxels (K, J, I) before or after it are put back."""
     changed = step.before != step.after
     others = {*np.unique(step.before[changed]).tolist(), *np.unique(step.after[changed]).tolist()} - {0, step.label}
-    visited = tuple(answer.grid for answer in state.answers)
+    visited = state.grids
     mask = (voxels == step.label).astype(np.uint8)
     return MaskUpdate(step.label, mask, step.extent, tuple(sorted(others)), visited)
 
 
 def _keep_earlier(crop: LabelMap, extent: Extent, state: LabelState, value: int) -> None:
     """Set, in a crop of the label map, the voxels of an earlier result that lie in no patch."""
-    grids = [answer.grid for answer in state.answers]
-    kept = state.earlier.beyond(grids, extent) if state.earlier is not None else None
+    kept = state.earlier.beyond(state.grids, extent) if state.earlier is not None else None
     if kept is not None:
         target = crop[slices_of(_within(kept[1], extent))]
         target[kept[0] & (target == 0)] = value
@@ -343,17 +357,6 @@ def _within(inner: Extent, outer: Extent) -> Extent:
     """Return an extent as the indices of a crop that begins where another one does."""
     i, j, k = outer[::2]
     return (inner[0] - i, inner[1] - i, inner[2] - j, inner[3] - j, inner[4] - k, inner[5] - k)
-
-
-def _known(state: LabelState, grid: Grid) -> Probability | None:
-    """Return what answers, and an earlier result where they do not reach, say on a patch; None if they say nothing."""
-    earlier = state.earlier.on(grid) if state.earlier is not None else None
-    if not state.answers:
-        return earlier if earlier is not None and earlier.any() else None
-    known, _ = merge(state.answers, grid)
-    if earlier is None:
-        return known
-    return np.where(covered(state.answers, grid), known, earlier).astype(np.float32)
 
 
 def check_inside(prompt: Prompt, grid: Grid) -> None:
@@ -371,21 +374,3 @@ def check_inside(prompt: Prompt, grid: Grid) -> None:
         f"which reaches from {tuple(low)} to {tuple(high)} (R, A, S in mm)"
     )
     raise PromptError(msg)
-
-
-def _is_negative(prompt: Prompt) -> bool:
-    return isinstance(prompt, (Point, Scribble, Lasso)) and not prompt.positive
-
-
-def _home(answers: tuple[PatchAnswer, ...], prompt: Prompt) -> PatchAnswer | None:
-    """Return the patch in which a prompt lies deepest, prompted ones first; None if it is in none."""
-    place = anchor(prompt)
-    best, best_depth = None, (False, 4.0)
-    for answer in answers:
-        ijk = answer.grid.to_ijk(place)
-        last = np.array(answer.grid.shape[::-1]) - 1
-        depth = float(np.minimum(ijk, last - ijk).min())
-        rank = (answer.prompted and depth > 4.0, depth)
-        if depth > 4.0 and rank > best_depth:
-            best, best_depth = answer, rank
-    return best

@@ -7,6 +7,7 @@ many of one architecture.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,9 +49,48 @@ def build_volume_localiser(model: StoredModel, device: str) -> VolumeLocaliser:
     return VolumeLocaliser(network, name=model.name, device=device)
 
 
+def build_sam_model(model: StoredModel, device: str) -> Promptable:
+    """Return a SAM of a size with its weights."""
+    from SAMSpineLib.models.sam.config import SAM_CONFIGS
+    from SAMSpineLib.models.sam.networks import build_sam
+    from SAMSpineLib.models.sam.promptable import SamPromptable
+    from SAMSpineLib.models.sam.sam_backbone import SamBackbone
+    from SAMSpineLib.models.weights import load_weights
+
+    config = SAM_CONFIGS[model.architecture]
+    network = build_sam(replace(config, image_size=model.image_size or config.image_size))
+    load_weights(model.path, network)
+    return SamPromptable(SamBackbone(network, device), name=model.name)
+
+
+def build_sam2_model(model: StoredModel, device: str) -> Promptable:
+    """Return a SAM 2 of a size with its weights."""
+    from SAMSpineLib.models.sam.config import SAM2_CONFIGS
+    from SAMSpineLib.models.sam.networks import build_sam2
+    from SAMSpineLib.models.sam.promptable import SamPromptable
+    from SAMSpineLib.models.sam.sam2_backbone import Sam2Backbone
+    from SAMSpineLib.models.weights import load_weights
+
+    config = SAM2_CONFIGS[model.architecture]
+    network = build_sam2(replace(config, image_size=model.image_size or config.image_size))
+    load_weights(model.path, network)
+    return SamPromptable(Sam2Backbone(network, device), name=model.name)
+
+
 MODELS: dict[str, Callable[[StoredModel, str], Promptable]] = {
     "ct-sam3d-small": build_ct_sam3d,
     "ct-sam3d-paper": build_ct_sam3d,
+    "sam-vit-b": build_sam_model,
+    "sam-vit-l": build_sam_model,
+    "sam-vit-h": build_sam_model,
+    "sam2-tiny": build_sam2_model,
+    "sam2-small": build_sam2_model,
+    "sam2-base-plus": build_sam2_model,
+    "sam2-large": build_sam2_model,
+    "sam2.1-tiny": build_sam2_model,
+    "sam2.1-small": build_sam2_model,
+    "sam2.1-base-plus": build_sam2_model,
+    "sam2.1-large": build_sam2_model,
     # For tests: the whole story in seconds, and no weights that are of use.
     "ct-sam3d-tiny": build_ct_sam3d,
 }

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.prompts import Prompt, Ras
+from SAMSpineLib.stack import Stack
 from SAMSpineLib.volume import Grid, Volume
 
 Probability = npt.NDArray[np.float32]
@@ -47,8 +48,13 @@ class Promptable(Protocol):
 
     name: str
 
-    def grid_at(self, ras: Ras) -> Grid:
-        """Return the grid on which a prompt at a place (RAS mm) is best answered."""
+    @property
+    def slicewise(self) -> SlicePromptable | None:
+        """The network itself if it works slice by slice, else None."""
+        ...
+
+    def grid_at(self, ras: Ras, volume: Volume) -> Grid:
+        """Return the grid on which a prompt at a place (RAS mm) of a volume is best answered."""
         ...
 
     def encode(self, volume: Volume, grid: Grid) -> Encoded:
@@ -66,6 +72,58 @@ class Promptable(Protocol):
 
     def suggest(self, encoded: Encoded, mask: npt.NDArray[np.bool_], neighbour: Encoded) -> Probability:
         """Return a heat map (K, J, I) of where to click in a neighbouring patch, given the mask on this one."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SliceMasks:
+    """What a network offers for prompts on one slice.
+
+    Attributes:
+        grid: (1, h, w), where the values of a mask lie; coarser than the slice that was encoded.
+        logits: (N, h, w) of N masks, the best one first; above 0 is inside.
+        scores: (N,) the IoU (0..1) that the network expects of each.
+        asked: what exactly it was asked, in the network's own terms.
+    """
+
+    grid: Grid
+    logits: npt.NDArray[np.float16] = field(repr=False)
+    scores: tuple[float, ...]
+    asked: object = field(default=None, repr=False)
+
+
+class Tracker(Protocol):
+    """Follows one structure from slice to slice, from those that were prompted. Slices are known by their numbers."""
+
+    def learn(self, index: int, encoded: Encoded, masks: SliceMasks, chosen: int) -> None:
+        """Take what a prompted slice says: which of the masks that were offered there is right."""
+        ...
+
+    def follow(self, index: int, encoded: Encoded, *, backwards: bool) -> SliceMasks | None:
+        """Return the structure's mask on a slice whose neighbour is known; None where it is not seen any more."""
+        ...
+
+
+@runtime_checkable
+class SlicePromptable(Promptable, Protocol):
+    """A network that segments slices, in whichever direction they are cut."""
+
+    def slice_grid(self, stack: Stack, index: int) -> Grid:
+        """Return the grid (1, H, W) on which a slice is best shown to it."""
+        ...
+
+    def mask_grid(self, encoded: Encoded) -> Grid:
+        """Return the grid (1, h, w) of the masks that it makes of a slice."""
+        ...
+
+    def offer(
+        self, encoded: Encoded, prompts: Sequence[Prompt], *, previous: npt.NDArray[np.floating] | None = None
+    ) -> SliceMasks:
+        """Return masks for what the prompts point at, given the logits (h, w) of the mask so far."""
+        ...
+
+    def tracker(self, count: int) -> Tracker:
+        """Return what follows one structure through a stack of so many slices."""
         ...
 
 

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 LIBRARY = Path(__file__).resolve().parents[2] / "SAMSpineLib"
-NOUNS = {"volume", "resampling", "prompts", "labels", "errors", "resources", "mask_update", "safe_write", "progress"}
+NOUNS = {
+    "volume",
+    "stack",
+    "resampling",
+    "prompts",
+    "labels",
+    "errors",
+    "resources",
+    "mask_update",
+    "safe_write",
+    "progress",
+}
 ROOMS = {"models", "atlas", "io", "engine", "mrml", "app", "training", "evaluation", "cli"}
 MAY_IMPORT = {
     "nouns": {"nouns"},

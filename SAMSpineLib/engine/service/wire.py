@@ -56,14 +56,15 @@ def read_label(message: Message) -> Label:
 
 def prompt_message(prompt: Prompt) -> Message:
     """Return a prompt; places are RAS mm."""
-    if isinstance(prompt, Point):
-        return {"kind": "point", "ras": list(prompt.ras), "positive": prompt.positive}
-    if isinstance(prompt, Box):
-        return {"kind": "box", "corner_a": list(prompt.corner_a), "corner_b": list(prompt.corner_b)}
     if isinstance(prompt, MaskPrompt):
         return {"kind": "mask", "grid": grid_message(prompt.grid), "mask": pack_array(prompt.mask)}
+    slice_ = {} if prompt.normal is None else {"normal": list(prompt.normal)}
+    if isinstance(prompt, Point):
+        return {"kind": "point", "ras": list(prompt.ras), "positive": prompt.positive, **slice_}
+    if isinstance(prompt, Box):
+        return {"kind": "box", "corner_a": list(prompt.corner_a), "corner_b": list(prompt.corner_b), **slice_}
     kind = "scribble" if isinstance(prompt, Scribble) else "lasso"
-    return {"kind": kind, "points": [list(one) for one in prompt.points], "positive": prompt.positive}
+    return {"kind": kind, "points": [list(one) for one in prompt.points], "positive": prompt.positive, **slice_}
 
 
 def read_prompt(message: Message, *, most_voxels: int = 2**40) -> Prompt:
@@ -73,17 +74,18 @@ def read_prompt(message: Message, *, most_voxels: int = 2**40) -> Prompt:
         PromptError, VolumeError, GeometryError: if it is malformed.
     """
     kind = message["kind"]
+    normal = _ras(message["normal"]) if message.get("normal") is not None else None
     if kind == "point":
-        return Point(_ras(message["ras"]), message["positive"])
+        return Point(_ras(message["ras"]), message["positive"], normal)
     if kind == "box":
-        return Box(_ras(message["corner_a"]), _ras(message["corner_b"]))
+        return Box(_ras(message["corner_a"]), _ras(message["corner_b"]), normal)
     if kind == "mask":
         mask = unpack_array(message["mask"], most_voxels=most_voxels)
         if not np.isfinite(mask).all():
             msg = "A mask prompt must hold finite numbers"
             raise PromptError(msg)
         return MaskPrompt(mask, read_grid(message["grid"]))
-    return LINES[kind](tuple(_ras(one) for one in message["points"]), message["positive"])
+    return LINES[kind](tuple(_ras(one) for one in message["points"]), message["positive"], normal)
 
 
 def update_message(update: MaskUpdate, labels: npt.NDArray[np.uint16]) -> Message:

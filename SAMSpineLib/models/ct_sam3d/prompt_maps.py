@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from SAMSpineLib.models.ct_sam3d.click_maps import gaussian_map
-from SAMSpineLib.prompts import Box, Lasso, MaskPrompt, Point, Prompt, Ras, Scribble
+from SAMSpineLib.models.drawing import along, within
+from SAMSpineLib.prompts import Box, Lasso, MaskPrompt, Point, Prompt, Scribble
 from SAMSpineLib.resampling import sample
 from SAMSpineLib.volume import Grid
 
@@ -50,44 +51,10 @@ def click_points(prompts: Sequence[Prompt], *, positive: bool, step: float) -> P
         if isinstance(prompt, Point) and prompt.positive == positive:
             found.append(np.array([prompt.ras]))
         elif isinstance(prompt, Scribble) and prompt.positive == positive:
-            found.append(_along(prompt.points, step))
+            found.append(along(prompt.points, step))
         elif isinstance(prompt, Lasso) and prompt.positive == positive:
-            found.append(_within(prompt.points, 2 * step))
+            found.append(within(prompt.points, 2 * step))
     return np.concatenate(found) if found else np.zeros((0, 3))
-
-
-def _along(vertices: Sequence[Ras], step: float) -> Points:
-    """Sample a polyline every `step` mm."""
-    points = np.array(vertices, dtype=float)
-    lines = [points[:1]]
-    for start, end in zip(points[:-1], points[1:], strict=True):
-        count = max(int(np.ceil(np.linalg.norm(end - start) / step)), 1)
-        lines.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
-    return np.concatenate(lines)
-
-
-def _within(vertices: Sequence[Ras], step: float) -> Points:
-    """Sample the inside of a planar outline every `step` mm; a degenerate outline gives its own vertices."""
-    points = np.array(vertices, dtype=float)
-    centre = points.mean(axis=0)
-    _, _, axes = np.linalg.svd(points - centre)
-    flat = (points - centre) @ axes[:2].T
-    low, high = flat.min(axis=0), flat.max(axis=0)
-    u, v = np.meshgrid(*(np.arange(a + step / 2, b, step) for a, b in zip(low, high, strict=True)))
-    candidates = np.stack([u.ravel(), v.ravel()], axis=1)
-    inside = candidates[_even_odd(candidates, flat)]
-    return centre + inside @ axes[:2] if len(inside) else points
-
-
-def _even_odd(points: Points, outline: Points) -> npt.NDArray[np.bool_]:
-    """Tell which points (N, 2) a closed outline (M, 2) encloses: those whose ray crosses it an odd number of times."""
-    inside = np.zeros(len(points), bool)
-    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        if y0 == y1:
-            continue
-        spans = (y0 > points[:, 1]) != (y1 > points[:, 1])
-        inside ^= spans & (points[:, 0] < (x1 - x0) * (points[:, 1] - y0) / (y1 - y0) + x0)
-    return inside
 
 
 def _in_patch(ras: Points, grid: Grid) -> Points:

@@ -45,7 +45,12 @@ class CTSAM3DPromptable:
         self.network = network.to(self.device).to(memory_format=torch.channels_last_3d).eval()
         self._windows: WeakKeyDictionary[Volume, tuple[float, float]] = WeakKeyDictionary()
 
-    def grid_at(self, ras: Ras) -> Grid:
+    @property
+    def slicewise(self) -> None:
+        """Nothing: patches are cubes."""
+        return
+
+    def grid_at(self, ras: Ras, volume: Volume | None = None) -> Grid:  # noqa: ARG002 - the same in every volume
         """Return the patch around a place (RAS mm), on the lattice of multiples of the voxel size."""
         snapped = np.round(np.asarray(ras) / self.config.spacing) * self.config.spacing
         n = self.config.patch

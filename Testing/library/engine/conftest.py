@@ -78,7 +78,9 @@ class FakePromptable:
         self.decoded: list[dict[str, Any]] = []
         self.heat: Callable[[Grid], np.ndarray] = lambda grid: np.zeros(grid.shape, np.float32)
 
-    def grid_at(self, ras: Ras) -> Grid:
+    slicewise = None
+
+    def grid_at(self, ras: Ras, volume: Volume | None = None) -> Grid:
         snapped = np.round(np.asarray(ras) / self.spacing) * self.spacing
         return Grid.centred_on(snapped, shape=(self.patch,) * 3, spacing=self.spacing)
 

@@ -247,7 +247,7 @@ def test_errors_about_memory_are_told_from_others(error, expected):
 
 
 # Memory may run out beside the networks, too: these are the places where a step needs most of it.
-PLACES = ["merge", "painted", "Step", "settled_border"]
+PLACES = ["patches.merge", "patches.painted", "session.Step", "patches.settled_border"]
 
 
 @pytest.fixture
@@ -260,7 +260,8 @@ def clicked_once(open_session):
 
 def full(monkeypatch, place, times):
     """Let a function that the session calls find no memory, so many times."""
-    whole, left = getattr(sys.modules[Session.__module__], place), [times]
+    module, _, name = place.partition(".")
+    whole, left = getattr(sys.modules[f"SAMSpineLib.engine.{module}"], name), [times]
 
     def asked(*words, **named):
         if left[0]:
@@ -268,7 +269,7 @@ def full(monkeypatch, place, times):
             raise MemoryError
         return whole(*words, **named)
 
-    monkeypatch.setattr(f"{Session.__module__}.{place}", asked)
+    monkeypatch.setattr(f"SAMSpineLib.engine.{place}", asked)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -309,7 +310,7 @@ def test_an_undo_that_finds_no_memory_has_not_happened(step, clicked_once, monke
         clicked_once.undo()
     before = clicked_once.result.copy()
     with monkeypatch.context() as patch:
-        full(patch, "_restoring", 2)
+        full(patch, "session._restoring", 2)
         with pytest.raises(EngineError, match="not enough memory"):
             getattr(clicked_once, step)()
     np.testing.assert_array_equal(clicked_once.result, before)

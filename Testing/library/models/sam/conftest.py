@@ -50,3 +50,13 @@ def a_picture() -> np.ndarray:
     grey = 120 + 60 * np.sin(x / 9) * np.cos(y / 7) + 50 * (np.hypot(x - 60, y - 40) < 22)
     noise = np.random.default_rng(1).integers(-10, 10, (96, 128))
     return np.repeat((grey + noise).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.fixture(scope="session")
+def small_video_predictor(small_sam2_network: torch.nn.Module) -> torch.nn.Module:
+    """Give SAM 2's video predictor with the same weights."""
+    from sam2.sam2_video_predictor import SAM2VideoPredictor
+
+    predictor = build_sam2(SMALL_SAM2, SAM2VideoPredictor)
+    predictor.load_state_dict(small_sam2_network.state_dict())
+    return predictor
