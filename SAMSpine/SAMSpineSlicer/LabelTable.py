@@ -8,7 +8,7 @@ import qt
 from SAMSpineLib.mrml.review_list import SegmentRow
 
 VISIBLE, COLOUR, NAME, MILLILITRES, STATUS = range(5)
-WIDTHS = {VISIBLE: 55, COLOUR: 55, NAME: 85, MILLILITRES: 85}
+WIDTHS = {VISIBLE: 48, COLOUR: 48, NAME: 62, MILLILITRES: 80}  # what Slicer's panel has room for beside the status
 
 
 class LabelTable:

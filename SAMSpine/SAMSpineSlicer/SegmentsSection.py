@@ -6,11 +6,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.labels import Label, spine_labels
 from SAMSpineLib.mrml.finding import centre_of
 from SAMSpineLib.mrml.review_list import segment_rows
 from SAMSpineLib.mrml.segment_labels import add_segment, rename
 from SAMSpineSlicer.LabelTable import LabelTable
+
+SIZE_OF_BROWSER = (480, 640)
 
 
 class SegmentsSection:
@@ -94,18 +96,28 @@ class SegmentsSection:
         if browser is None:
             self._panel.tell(_("This Slicer has no terminology browser; type a name"))
             return
-        # Slicer's own dialog around the browser cannot be called from Python.
-        dialog, widget = qt.QDialog(self.ui.terminologyButton), browser()
-        buttons = qt.QDialogButtonBox(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+        logic, entry = slicer.modules.terminologies.logic(), slicer.vtkSlicerTerminologyEntry()
+        widget = browser()
+        widget.overrideSectionVisible = False  # name and colour are set elsewhere
+        # Without an entry to begin with, the browser shows no terms.
+        logic.DeserializeTerminologyEntry(_labelNamed(self.ui.newSegmentNameEdit.text).terminology, entry)
+        widget.setTerminologyEntry(entry)
+        if self._confirmed(widget) and widget.terminologyEntry(entry):
+            self._terminology = logic.SerializeTerminologyEntry(entry)
+            self.ui.newSegmentNameEdit.text = entry.GetTypeObject().GetCodeMeaning()
+
+    def _confirmed(self, widget: Any) -> bool:
+        """Show the browser until it is closed; Slicer's own dialog around it cannot be called from Python."""
+        dialog, buttons = qt.QDialog(self.ui.terminologyButton), qt.QDialogButtonBox()
+        dialog.setWindowTitle(_("Choose a term"))
+        buttons.setStandardButtons(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
         layout = qt.QVBoxLayout(dialog)
         layout.addWidget(widget)
         layout.addWidget(buttons)
         buttons.connect("accepted()", dialog.accept)
         buttons.connect("rejected()", dialog.reject)
-        entry = slicer.vtkSlicerTerminologyEntry()
-        if dialog.exec_() and widget.terminologyEntry(entry):
-            self._terminology = slicer.modules.terminologies.logic().SerializeTerminologyEntry(entry)
-            self.ui.newSegmentNameEdit.text = entry.GetTypeObject().GetCodeMeaning()
+        dialog.resize(*SIZE_OF_BROWSER)
+        return bool(dialog.exec_())
 
     def _onRenumber(self) -> None:
         """Ask which level the selected segment is, and let the chain follow."""
@@ -124,3 +136,9 @@ class SegmentsSection:
                 panel.select(segmentId)
 
         panel.attempt(renumber)
+
+
+def _labelNamed(name: str) -> Label:
+    """Return the label of a name, the first vertebra that most images show where the name is none of ours."""
+    names = spine_labels().names
+    return spine_labels().by_name(name if name in names else "L1")

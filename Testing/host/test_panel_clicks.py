@@ -186,21 +186,30 @@ def test_a_new_segment_takes_name_and_code_from_slicers_terminology(
     from SAMSpineLib.labels import spine_labels
     from SAMSpineLib.mrml.segment_labels import tag_of
 
-    coded = spine_labels().by_name("sacrum").terminology
+    coded, began = spine_labels().by_name("sacrum").terminology, []
 
     class Browser(qt.QWidget):
+        def setTerminologyEntry(self, entry: Any) -> None:
+            began.append(entry.GetTypeObject().GetCodeMeaning())
+
         def terminologyEntry(self, entry: Any) -> bool:
             return bool(slicer.modules.terminologies.logic().DeserializeTerminologyEntry(coded, entry))
 
+    def press_ok() -> None:
+        (buttons,) = slicer.util.findChildren(slicer.app.activeModalWidget(), className="QDialogButtonBox")
+        buttons.buttons()[0].click()
+
     monkeypatch.setattr(slicer, "qSlicerTerminologyNavigatorWidget", Browser, raising=False)
-    monkeypatch.setattr(qt.QDialog, "exec_", lambda _: True)
     ui = spine.host.ui
     ui.manualSection.collapsed = False
+    ui.newSegmentNameEdit.text = "L4"
     spine.host.process()
+    qt.QTimer.singleShot(100, press_ok)
     spine.host.press(ui.terminologyButton)
     named = ui.newSegmentNameEdit.text
     spine.host.press(ui.addSegmentButton)
     segment = spine.segmentation.GetSegmentation().GetNthSegment(0)
+    assert began == ["L4 vertebra"]
     assert named == "Sacrum"
     assert segment.GetName() == "sacrum"
     assert f"^{spine_labels().by_name('sacrum').code}^" in tag_of(segment, segment.GetTerminologyEntryTagName())

@@ -148,6 +148,18 @@ def test_an_unknown_signal_is_an_error() -> None:
         qt.QPushButton("go").connect("klicked()", print)
 
 
+@pytest.mark.skipif("PythonQt" in sys.modules, reason="PythonQt itself gives a box without buttons")
+@pytest.mark.usefixtures("host")
+def test_buttons_are_not_given_to_the_constructor_of_their_box() -> None:
+    import qt
+
+    with pytest.raises(TypeError, match="setStandardButtons"):
+        qt.QDialogButtonBox(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+    box = qt.QDialogButtonBox()
+    box.setStandardButtons(qt.QDialogButtonBox.Ok | qt.QDialogButtonBox.Cancel)
+    assert len(box.buttons()) == 2
+
+
 def test_qt_reaches_a_server_without_waiting(host: Any) -> None:
     import http.server
     import threading

@@ -116,6 +116,20 @@ def add_properties(cls: type) -> None:
             setattr(cls, name, _Property(name, getattr(cls, name, None)))
 
 
+def _refuse_buttons_in_the_constructor() -> None:
+    """Refuse what PythonQt takes for an orientation, enums being numbers there: the box would have no buttons."""
+    box = QtWidgets.QDialogButtonBox
+    make = box.__init__
+
+    def init(self: Any, *arguments: Any) -> None:
+        if arguments and isinstance(arguments[0], box.StandardButton):
+            msg = "Give a QDialogButtonBox its buttons with setStandardButtons"
+            raise TypeError(msg)
+        make(self, *arguments)
+
+    box.__init__ = init  # type: ignore[method-assign]
+
+
 @functools.cache
 def install() -> types.ModuleType:
     """Change PySide6 and return the module `qt`, also to be had by `import qt`."""
@@ -132,6 +146,7 @@ def install() -> types.ModuleType:
     base.name = _Property("objectName", None)
     base.className = lambda self: self.metaObject().className()
     base.__getattr__ = _dynamic_property
+    _refuse_buttons_in_the_constructor()
     qt.QUiLoader = UiLoader
     sys.modules["qt"] = qt
     return qt
