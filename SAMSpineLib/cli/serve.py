@@ -29,6 +29,8 @@ Examples:
   samspine serve --host 0.0.0.0 --port 8723 --token-file secret.txt --tls-cert box.pem --tls-key box.key
 """
 MIB = 2**20
+# Slices to either side that are encoded while the user looks, with networks that work slice by slice.
+SLICES_AHEAD = 3
 
 
 def command(
@@ -84,7 +86,7 @@ def command(
     logging.basicConfig(format="%(levelname)s %(message)s")
     address = Address(host, port, token_file, tls_cert, tls_key)
     token = token_of(address)
-    settings = EngineSettings(cache_bytes=cache_mib * MIB)
+    settings = EngineSettings(cache_bytes=cache_mib * MIB, slices_ahead=SLICES_AHEAD)
     networks = build_networks(model, weights, localiser_weights, device, settings)
     hosting = Hosting(
         networks,

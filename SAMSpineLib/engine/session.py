@@ -26,6 +26,7 @@ from SAMSpineLib.engine.patches import PatchReader
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.settings import EngineSettings
 from SAMSpineLib.engine.slices import SliceReader
+from SAMSpineLib.engine.slices_ahead import SlicesAhead
 from SAMSpineLib.engine.stack_walk import StackWalk
 from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
@@ -55,6 +56,7 @@ class Session(Selection):
         self.model = model
         self.settings = settings or EngineSettings()
         self.cache = EncodedCache(model, limit_bytes=self.settings.cache_bytes)
+        self._ahead = SlicesAhead(self.settings.slices_ahead)
         self._history = History(limit_bytes=self.settings.undo_bytes)
         self._states: dict[int, LabelState] = {}
         self._volume: Volume | None = None
@@ -78,6 +80,7 @@ class Session(Selection):
             return earlier, loaded_extents(earlier)
 
         self._map, self._loaded = self.attempt(begin)
+        self._ahead.stop()
         self._volume = volume
         self.cache.clear()
         self._history.clear()
@@ -283,7 +286,11 @@ class Session(Selection):
 
     def _answered(self, state: LabelState, prompt: Prompt) -> LabelState:
         """Return the label's state after one more prompt."""
-        return self._reader.answered(state, prompt, self.label)
+        reader = self._reader
+        after = reader.answered(state, prompt, self.label)
+        if isinstance(reader, SliceReader) and after.slices and self.settings.slices_ahead:
+            self._ahead.around(reader, after.slices[-1].stack, after.slices[-1].index)
+        return after
 
     def _commit(self, state: LabelState, *, also: Extent | None = None) -> MaskUpdate:
         """Write a label's new mask into the label map, remember the step, and return the crop.

@@ -22,6 +22,8 @@ class EngineSettings:
         heat_threshold: how sure the cross-patch prompter must be of a click before it is used.
         batch_size: parts of an image that a network looks at together on a GPU, where it looks at more than one; they
             are halved when its memory runs out. A CPU takes one after the other.
+        slices_ahead: slices to either side that a network which works slice by slice encodes while the user looks at
+            the one that was prompted; 0 where nobody looks.
     """
 
     threshold: float = 0.5
@@ -33,3 +35,4 @@ class EngineSettings:
     border_share: float | None = 0.4
     heat_threshold: float = 0.7
     batch_size: int = 4
+    slices_ahead: int = 0

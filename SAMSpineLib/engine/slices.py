@@ -85,6 +85,10 @@ class SliceReader:
         """Return a slice, from memory if it was encoded before."""
         return self.cache.get(self.volume, self.model.slice_grid(stack, index))
 
+    def holds(self, stack: Stack, index: int) -> bool:
+        """Tell whether a slice is encoded already, or just being encoded."""
+        return self.cache.holds(self.volume, self.model.slice_grid(stack, index))
+
     def _so_far(
         self, state: LabelState, before: SliceAnswer | None, prompt: Prompt, encoded: Encoded
     ) -> npt.NDArray[np.floating] | None:

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
+from SAMSpineLib.engine.cache import EncodedCache, PatchStore
 from SAMSpineLib.engine.fallback import Networks, SturdyLocaliser, SturdyPromptable
 from SAMSpineLib.engine.service.arrays import ArrayStore
 from SAMSpineLib.engine.service.hosted import BusyError, HostedSession
 from SAMSpineLib.engine.service.jobs import RecordingSession
-from SAMSpineLib.engine.service.patch_store import PatchStore, SharedCache
 from SAMSpineLib.engine.service.settings import ServiceSettings
 from SAMSpineLib.engine.service.wire import Message
 from SAMSpineLib.engine.settings import EngineSettings
@@ -168,7 +168,7 @@ class Hosting:
         model = SturdyPromptable(self.networks, self.patches.clear, notices.append)
         session = RecordingSession(model, self.engine, notify=notices.append)
         session.set_volume(volume, labels)
-        session.cache = SharedCache(model, self.patches)
+        session.cache = EncodedCache(model, store=self.patches)
         hosted = HostedSession(
             session, SturdyLocaliser(self.networks, self.patches.clear, notices.append), self.atlases,
             waiting=self.settings.waiting, turn=self._turn, most_voxels=self.settings.mask_voxels,

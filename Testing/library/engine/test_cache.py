@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from SAMSpineLib.engine.cache import EncodedCache
+from SAMSpineLib.engine.cache import EncodedCache, PatchStore
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.prompts import Point
 
@@ -63,3 +66,52 @@ def test_after_clear_everything_is_encoded_anew(fake, ct):
     assert cache.nbytes == 0
     cache.get(ct, grids(model, 1)[0])
     assert len(model.encoded) == 2
+
+
+def test_two_threads_that_want_the_same_patch_wait_for_one_encoding(fake, ct):
+    model, begun, goes_on = fake(), threading.Event(), threading.Event()
+    cache = EncodedCache(model, limit_bytes=10 * PATCH_BYTES)
+    encode = model.encode
+
+    def slow(volume, grid):
+        begun.set()
+        assert goes_on.wait(10)
+        return encode(volume, grid)
+
+    model.encode = slow
+    grid = grids(model, 1)[0]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get, ct, grid)
+        assert begun.wait(10)
+        second = pool.submit(cache.get, ct, grid)
+        assert cache.holds(ct, grid)
+        goes_on.set()
+        assert first.result() is second.result()
+    assert cache.encoded_count == 1
+
+
+def test_what_could_not_be_encoded_is_tried_again(fake, ct):
+    model = fake()
+    cache = EncodedCache(model, limit_bytes=10 * PATCH_BYTES)
+    grid, encode = grids(model, 1)[0], model.encode
+
+    def fail(volume, grid):
+        raise MemoryError
+
+    model.encode = fail
+    with pytest.raises(MemoryError):
+        cache.get(ct, grid)
+    assert not cache.holds(ct, grid)
+    model.encode = encode
+    assert cache.get(ct, grid).nbytes == PATCH_BYTES
+
+
+def test_sessions_that_share_a_store_encode_a_patch_once_for_all(fake, ct):
+    store = PatchStore(limit_bytes=10 * PATCH_BYTES)
+    first, second = (EncodedCache(fake(), store=store) for _ in range(2))
+    grid = grids(fake(), 1)[0]
+    assert first.get(ct, grid) is second.get(ct, grid)
+    first.clear()
+    assert second.nbytes == PATCH_BYTES
+    second.make_room()
+    assert first.nbytes == 0

@@ -272,3 +272,42 @@ def test_a_structure_that_is_missing_on_one_slice_is_followed_beyond_it(open_ses
     session.add(Point((0.0, 0.0, 0.0)))
     session.propagate()
     assert session.result[session.volume.grid.voxel_at((0.0, 0.0, 10.0))] == L3.value
+
+
+def test_neighbours_are_encoded_while_the_user_looks_and_nothing_twice(open_session, model):
+    session = open_session(model, slices_ahead=2)
+    session.select(L3)
+    session.add(IN_BONE)
+    session._ahead.wait()
+    grid = session.volume.grid
+    stack = stack_along(grid)
+    middle = stack.index_at(IN_BONE.ras)
+    seen = [stack.index_at(one.to_ras([0, 0, 0])) for one in model.encoded]
+    assert seen == [middle, middle + 1, middle - 1, middle + 2, middle - 2]
+    session.add(Point((3.4, 2.4, 3.4)))
+    session._ahead.wait()
+    seen = [stack.index_at(one.to_ras([0, 0, 0])) for one in model.encoded]
+    assert seen[5:] == [middle + 3]
+    assert len(seen) == session.cache.encoded_count
+
+
+def test_what_is_encoded_ahead_pushes_nothing_out(open_session, model):
+    one = 44 * 48 * 4 * 4  # a slice of the fake: 88 x 96 pixels of 4 bytes
+    session = open_session(model, slices_ahead=9, cache_bytes=3 * one)
+    session.select(L3)
+    session.add(IN_BONE)
+    session._ahead.wait()
+    assert session.cache.encoded_count == 3
+    session.add(Point((3.4, 6.4, 1.4), positive=False))
+    assert session.cache.encoded_count == 3
+
+
+def test_another_volume_ends_what_was_wished_for_the_one_before(open_session, model):
+    session = open_session(model, slices_ahead=5)
+    session.select(L3)
+    session.add(IN_BONE)
+    session.set_volume(session.volume)
+    session._ahead.wait()
+    count = session.cache.encoded_count
+    session._ahead.wait()
+    assert session.cache.encoded_count == count
