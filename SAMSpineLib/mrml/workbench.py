@@ -238,12 +238,12 @@ class Workbench:
     def _applied(self, update: MaskUpdate, result: LabelMap, kind: Algorithm) -> str | None:
         self._save_state()
         self._written.clear()
-        crop = result[slices_of(update.extent)]
+        crop, area = result[slices_of(update.extent)], self._editable(update.extent)
         steps = [(value, *self._difference(value, update.extent, crop == value)) for value in update.overwritten]
         steps.append((update.label, *self._difference(update.label, update.extent, update.mask != 0)))
         # Who only loses voxels goes first: then nobody has to move to a layer of its own.
         for value, added, removed in sorted(steps, key=lambda step: bool(step[1].any())):
-            self._change(value, update.extent, added, removed, is_new=value == update.label)
+            self._change(value, update.extent, added & area, removed & area, is_new=value == update.label)
         segment_id = self.segment_with(update.label)
         if segment_id is not None:
             mark_algorithm(self.node, segment_id, kind, self.algorithm)
@@ -301,6 +301,12 @@ class Workbench:
         self._known.put(value, extent, wanted)
         return wanted & ~known, known & ~wanted
 
+    def _editable(self, extent: Extent) -> Mask | np.bool_:
+        """Return where the Segment Editor's mask allows changes, as segments are before any of them changes."""
+        editor = self._editor()
+        area = editable_area(editor, self.node, extent, self.grid, self.volume) if editor is not None else None
+        return np.True_ if area is None else area
+
     def _change(self, value: int, extent: Extent, added: Mask, removed: Mask, *, is_new: bool) -> None:
         """Change a segment where the engine has changed its mind and the Segment Editor allows it."""
         segment_id, editor, grid = self.segment_with(value), self._editor(), self.grid
@@ -308,12 +314,8 @@ class Workbench:
             segment_id = ensure_segment(self.node, self.table.by_value(value))
         if segment_id is None:
             return
-        if editor is not None:
-            area = editable_area(editor, self.node, extent, grid, self.volume)
-            if area is not None:
-                added, removed = added & area, removed & area
-            if not is_new and not may_be_overwritten(editor, self.node, segment_id):
-                removed = np.zeros_like(removed)
+        if editor is not None and not is_new and not may_be_overwritten(editor, self.node, segment_id):
+            removed = np.zeros_like(removed)
         before = self._mask(segment_id, extent, grid)
         after = (before | added) & ~removed
         losers = self._losers(editor, segment_id, extent, after & ~before)

@@ -226,6 +226,16 @@ def test_only_the_editable_area_changes(bench: Workbench, engine: Engine, editor
     assert np.array_equal(_voxels(bench, l3), (engine.result == L3.value) & (area > 0))
 
 
+def test_the_editable_area_is_that_of_before_the_click(bench: Workbench, engine: Engine, editor: Any) -> None:
+    l4 = bench.apply(engine.say(L4.value, _block(2, 6)), engine.result)
+    before = _voxels(bench, l4) > 0
+    editor.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment)
+    editor.SetMaskSegmentID(l4)
+    l3 = bench.apply(engine.say(L3.value, _block(0, 4), overwritten=(L4.value,)), engine.result)
+    assert np.array_equal(_voxels(bench, l3) > 0, (engine.result == L3.value) & before)
+    assert np.array_equal(_voxels(bench, l4) > 0, before & (engine.result != L3.value))
+
+
 def test_only_voxels_in_the_intensity_range_change(bench: Workbench, engine: Engine, editor: Any) -> None:
     editor.SourceVolumeIntensityMaskOn()
     editor.SetSourceVolumeIntensityMaskRange(200, 5000)
