@@ -22,6 +22,7 @@ class AutonomousSection:
             (self.ui.autonomousButton, "clicked()", self._onButton),
             (self.ui.numberingSelector, "activated(int)", self._onNumbering),
             (self.ui.addAtlasButton, "clicked()", self._onAddAtlas),
+            (self.ui.transformsButton, "clicked()", self._onTransforms),
         ]
         for widget, signal, slot in self._connections:
             widget.connect(signal, slot)
@@ -45,6 +46,7 @@ class AutonomousSection:
         self._showNumberings(self._panel.desk.names)
         self.ui.autonomousButton.enabled = state.inputVolume is not None
         self.ui.addAtlasButton.enabled = bool(ids)
+        self.ui.transformsButton.enabled = bool(self._panel.desk.fits) and not self.isRunning
 
     def _showNumberings(self, names: Any) -> None:
         """Offer the numberings to choose from; nothing is shown where there is no choice."""
@@ -91,6 +93,9 @@ class AutonomousSection:
         self.ui.autonomousButton.text = self._titles[running]
         self.ui.autonomousProgress.visible = running
         self.ui.autonomousProgress.value = 0
+
+    def _onTransforms(self) -> None:
+        self._panel.attempt(self._panel.desk.fetch_transforms)
 
     def _onAddAtlas(self) -> None:
         self._panel.attempt(lambda: self._panel.tell(add_segmentation(self._panel.bench())))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.atlas.atlas import Atlas
+from SAMSpineLib.engine.autonomous.fits import AtlasFit, AtlasTransform
 from SAMSpineLib.engine.autonomous.pipeline import segment_spine
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.fallback import Networks, sturdy_session
@@ -42,6 +43,7 @@ class LocalMirror(SessionMirror):
         self._stop = threading.Event()
         self._prompts: dict[int, tuple[Prompt, ...]] = {}
         self._opened: Volume | None = None
+        self._fits: tuple[AtlasFit, ...] = ()
 
     # What is known without asking.
 
@@ -117,13 +119,19 @@ class LocalMirror(SessionMirror):
 
         def work() -> AutoResult:
             atlases = self._atlases() if method == "atlas" else ()
-            return segment_spine(
+            result = segment_spine(
                 self.session, self._localiser, method="atlas" if method == "atlas" else "centres",
                 atlases=atlases, progress=progress, cancelled=self._stop.is_set,
             )  # fmt: skip
+            self._fits = result.fits
+            return result
 
         self._stop.clear()
         return self._call("Segmenting the spine", work)
+
+    def transforms(self, count: int) -> Call[tuple[AtlasTransform, ...]]:
+        """Return the transforms of the first atlases that took part in the last run."""
+        return self._call("Sampling the transforms", lambda: tuple(one.sampled() for one in self._fits[:count]))
 
     def _about(self, title: str, work: Callable[[], Found]) -> Call[Found]:
         """Return a call about the label that is selected now."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from SAMSpineLib.engine.autonomous.fits import AtlasFit, AtlasTransform
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.service.call import Call
 from SAMSpineLib.engine.service.mirror import SessionMirror
@@ -18,6 +19,7 @@ from SAMSpineLib.errors import PromptError, SAMSpineError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.mrml.asking import Asking, Failed, Post
+from SAMSpineLib.mrml.atlas_transforms import add_transforms
 from SAMSpineLib.mrml.marker import Marker, marker_of
 from SAMSpineLib.mrml.naming import Naming
 from SAMSpineLib.mrml.prompt_log import PromptsOfSegment, prompts_in, with_prompts
@@ -30,6 +32,7 @@ from SAMSpineLib.prompts import MaskPrompt, Prompt, Ras
 SETTLED = "That prompt is part of what the segment was opened with; undo it with a new one"
 UNDOING = "Undoing"
 NONE_SELECTED = "Select a segment first, or add one by its name, for example L3"
+NO_TRANSFORMS = "Segment the whole spine by atlas first: its registrations are what can be put into the scene"
 STILL_ASKED = "That prompt is still being answered"
 
 
@@ -56,7 +59,8 @@ class Desk:
         self.bench: Workbench | None = None
         self.mirror: SessionMirror | None = None
         self.names = Naming()
-        self._opened = False
+        self.fits: tuple[AtlasFit, ...] = ()
+        self._opened, self.fits = False, ()
         # The label value under which the engine knows a segment, and the segments it was opened with.
         self._values: dict[str, int] = {}
         self._began: set[str] = set()
@@ -212,6 +216,20 @@ class Desk:
         call = Call.later("Segmenting the spine", lambda: mirror.segment_spine(method=method, progress=progress))
         self._send(call, done, failed=failed)
 
+    def fetch_transforms(self) -> None:
+        """Put the transforms of the atlases of the last autonomous run into the scene.
+
+        Raises:
+            PromptError: if there are none.
+        """
+        if not self.fits:
+            raise PromptError(NO_TRANSFORMS)
+
+        def done(transforms: Sequence[AtlasTransform]) -> None:
+            self._asking.tell(f"{len(add_transforms(self._bench, transforms))} transforms are in the scene")
+
+        self._send(self._mirror.transforms(len(self.fits)), done)
+
     def renumber(self, segment_id: str, name: str) -> None:
         """Give a vertebra another name and let the chain follow, in one step to undo; the engine is told anew.
 
@@ -258,11 +276,6 @@ class Desk:
     def can_redo(self) -> bool:
         """Tell whether there is a step to bring back."""
         return self.names.can_redo or (self.mirror is not None and self.mirror.can_redo)
-
-    @property
-    def is_open(self) -> bool:
-        """Tell whether the engine has the volume, or is about to have it."""
-        return self._opened
 
     def log(self, text: str) -> str:
         """Return the text of a scene's prompts with ours in it."""
@@ -339,7 +352,8 @@ class Desk:
         if any(now.get(one) != self._values[one] for one in told):
             self._reopen()
         elif self._bench.taken_back():
-            self._send(Call.later(UNDOING, self.mirror.undo), partial(self._noted, self.mirror))
+            mirror = self.mirror
+            self._send(Call.later(UNDOING, mirror.undo), lambda update: self._bench.note(update, mirror.result))
 
     def _reopen(self) -> None:
         """Open the volume anew, with the segments as they are; call it before labels change, or after."""
@@ -351,11 +365,8 @@ class Desk:
             if drawn:
                 settled = one.settled or len(drawn) < len(one.prompts)
                 (self._settled if settled else self._live)[one.segment_id] = drawn
-        self._opened = False
+        self._opened, self.fits = False, ()
         self.open()
-
-    def _noted(self, mirror: SessionMirror, update: MaskUpdate) -> None:
-        self._bench.note(update, mirror.result)
 
     def _about(self, label: Label, ask: Callable[[SessionMirror], Call[MaskUpdate]]) -> Call[MaskUpdate]:
         """Return a call about one label, made when its turn has come: the volume may not be open yet."""
@@ -381,6 +392,7 @@ class Desk:
         self._bench.apply_all([level.value for level in result.levels], self._mirror.result, kind="AUTOMATIC")
         self._values.update({one: label.value for one, label in self._bench.labels.items()})
         self.names.take(self._bench, result)
+        self.fits = result.fits
         said = [text for text in (self._mirror.notice, result.message) if text]
         if said:
             self._asking.tell("; ".join(said))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer")
 
 
 def run(user: Any) -> None:
@@ -75,3 +79,43 @@ def test_its_segments_are_saved_and_go_on(spine: Any, tmp_path: Any) -> None:
     for name in set(names) - {names[1]}:
         assert np.array_equal(spine.voxels(name), saved[name])
     assert len(spine.panel.desk.markers()) >= 1
+
+
+@pytest.fixture
+def with_atlas(spine_alone: Any, phantom: Any, tmp_path: Any) -> Iterator[Any]:
+    """Give a user whose engine knows one atlas: the spine itself, somewhere else."""
+    pytest.importorskip("torch")
+    from slicerhost.served import serving
+
+    from SAMSpineLib.atlas.atlas import Atlas
+    from SAMSpineLib.engine.fallback import Networks
+    from SAMSpineLib.engine.service.hosting import Hosting
+    from SAMSpineLib.models.build import build_localiser, build_promptable
+    from SAMSpineLib.volume import Grid
+
+    matrix = phantom.labels.grid.ijk_to_ras.copy()
+    matrix[:3, 3] += (0.0, 15.0, 0.0)
+    atlas = Atlas("mine", phantom.labels.array.astype(np.uint16), Grid(phantom.labels.grid.shape, matrix))
+    networks = Networks(lambda _: build_promptable(), lambda _: build_localiser())
+    with serving(Hosting(networks, atlases=lambda: (atlas,)), tmp_path) as address:
+        spine_alone.state.serverAddress, spine_alone.state.tokenFile = address
+        yield spine_alone
+
+
+@pytest.mark.slow
+def test_the_transforms_of_a_run_by_atlas_come_into_the_scene_on_request(with_atlas: Any) -> None:
+    user, button = with_atlas, with_atlas.host.ui.transformsButton
+    assert not button.enabled
+    user.state.method = "atlas"
+    run(user)
+    user.host.press(button)
+    user.settle()
+    nodes = slicer.util.getNodesByClass("vtkMRMLGridTransformNode")
+    assert user.host.status() == f"{len(nodes)} transforms are in the scene"
+    assert {node.GetName().rpartition(" to ")[2] for node in nodes} <= set(user.names)
+    node = slicer.util.getFirstNodeByName("mine to L3")
+    found = np.array(node.GetTransformFromParent().TransformPoint(*user.place("L3"))) - user.place("L3")
+    assert np.linalg.norm(found - (0.0, 15.0, 0.0)) < 5
+    user.state.method = "centres"
+    run(user)
+    assert not button.enabled

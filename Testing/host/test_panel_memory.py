@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-TOKEN = "a token for tests only"
-
 
 @pytest.fixture
-def full_engine(tmp_path: Path) -> Iterator[Any]:
+def full_engine(host: Any, tmp_path: Path) -> Iterator[Any]:
     """Give address and token file of an engine whose GPU has room for one window at a time."""
     pytest.importorskip("uvicorn")
     torch = pytest.importorskip("torch")
+    from slicerhost.served import serving
+
     from SAMSpineLib.engine.fallback import Networks
     from SAMSpineLib.engine.service.hosting import Hosting
-    from SAMSpineLib.engine.service.listening import Address, bound, build_server
     from SAMSpineLib.models.build import build_localiser, build_promptable
 
     localiser = build_localiser()
@@ -32,15 +30,8 @@ def full_engine(tmp_path: Path) -> Iterator[Any]:
 
     localiser.network.forward = narrow
     hosting = Hosting(Networks(lambda _: build_promptable(), lambda _: localiser, device="cuda", batch_size=4))
-    listening = bound(Address())
-    server = build_server(hosting, Address(), TOKEN)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    token = tmp_path / "token"
-    token.write_text(TOKEN, encoding="utf-8")
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}", str(token)
-    server.stop()
-    thread.join(10)
+    with serving(hosting, tmp_path) as address:
+        yield address
 
 
 def test_smaller_batches_are_said_in_the_status_bar_and_nothing_is_lost(spine_alone: Any, full_engine: Any) -> None:

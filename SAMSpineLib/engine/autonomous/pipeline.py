@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
+from SAMSpineLib.engine.autonomous.fits import AtlasFit, fits_of
 from SAMSpineLib.engine.autonomous.numbering import numberings_of
 from SAMSpineLib.engine.autonomous.prompters import Prompts, atlas_prompts, centre_prompts
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
@@ -99,7 +100,7 @@ def segment_survey(
     """Segment what a survey has found, under the names that it gives."""
     if not found.found:
         return _result(session, found, watch, NOTHING_FOUND)
-    prompts = _prompts(session, found, method, atlases, watch)
+    prompts, fits = _prompts(session, found, method, atlases, watch)
     table = spine_labels()
     orders = {table.by_value(value): given for value, given in prompts.items()}
     message = found.levels.message
@@ -108,21 +109,26 @@ def segment_survey(
             session.add_all(orders, progress=lambda done, total, _: tell(done / total))
     except Cancelled as stop:
         message = str(stop)
-    return _result(session, found, watch, message)
+    return _result(session, found, watch, message, fits)
 
 
-def _prompts(session: Session, found: Survey, method: Method, atlases: Sequence[Atlas], watch: _Watch) -> Prompts:
+def _prompts(
+    session: Session, found: Survey, method: Method, atlases: Sequence[Atlas], watch: _Watch
+) -> tuple[Prompts, tuple[AtlasFit, ...]]:
     if method == "centres":
-        return session.attempt(lambda: centre_prompts(found))
+        return session.attempt(lambda: centre_prompts(found)), ()
     with watch.stage("register") as tell:
-        return session.attempt(
+        prompts, propagated = session.attempt(
             lambda: atlas_prompts(
                 found, atlases, progress=lambda done, total, _: tell(done / total), cancelled=watch.cancelled
             )
-        )[0]
+        )
+        return prompts, tuple(fits_of(propagated))
 
 
-def _result(session: Session, found: Survey | None, watch: _Watch, message: str) -> AutoResult:
+def _result(
+    session: Session, found: Survey | None, watch: _Watch, message: str, fits: tuple[AtlasFit, ...] = ()
+) -> AutoResult:
     """Describe what lies in the session now."""
     levels = tuple(_levels(session, found)) if found is not None else ()
     ambiguous = found is not None and found.levels.ambiguous
@@ -135,6 +141,7 @@ def _result(session: Session, found: Survey | None, watch: _Watch, message: str)
         message=message,
         seconds=dict(watch.seconds),
         numberings=numberings_of(found.levels, [one.value for one in levels]) if found is not None else (),
+        fits=fits,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from SAMSpineLib.engine.autonomous.fits import AtlasFit
 from SAMSpineLib.engine.autonomous.numbering import Numbering
 from SAMSpineLib.prompts import Ras
 from SAMSpineLib.volume import Grid
@@ -47,6 +48,7 @@ class AutoResult:
         message: one sentence for the user; says "no vertebra found" where that is so.
         seconds: time per stage, in the order of the stages.
         numberings: of `levels`, to choose from, the one in use first; none where there is nothing to choose.
+        fits: atlases that took part; none where the method does without.
     """
 
     grid: Grid
@@ -57,3 +59,4 @@ class AutoResult:
     message: str
     seconds: Mapping[str, float]
     numberings: tuple[Numbering, ...] = ()
+    fits: tuple[AtlasFit, ...] = ()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from SAMSpineLib.engine.autonomous.fits import AtlasTransform
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.service.call import Call, Request
 from SAMSpineLib.engine.service.child import EngineProcess
@@ -233,6 +234,10 @@ class RemoteSession:
                 ending.guarded(lambda: progress(stage, share))
 
         return ending.raised_or(lambda: self._do(self.mirror.segment_spine(method=method, progress=tell)))
+
+    def transforms(self, result: AutoResult) -> tuple[AtlasTransform, ...]:
+        """Fetch the transforms of the atlases that took part in the last autonomous run, which had this result."""
+        return self._do(self.mirror.transforms(len(result.fits)))
 
     def remove(self, prompt: Prompt) -> MaskUpdate:
         """Take one prompt of the selected label back; see `Session.remove`."""

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from SAMSpineLib.atlas.atlas import Atlas
+from SAMSpineLib.engine.autonomous.fits import AtlasFit
 from SAMSpineLib.engine.autonomous.pipeline import Method, segment_spine
 from SAMSpineLib.engine.autonomous.survey import Localises
 from SAMSpineLib.engine.memory import NOT_ENOUGH, is_out_of_memory
@@ -27,6 +28,7 @@ from SAMSpineLib.engine.service.wire import (
     read_label,
     read_prompt,
     result_message,
+    transform_message,
     update_message,
 )
 from SAMSpineLib.errors import Cancelled, EngineError, EngineLostError, PromptError, SAMSpineError
@@ -76,6 +78,7 @@ class HostedSession:
         self._key = ""
         self._answer: Answer = b""
         self._cancelled: set[int] = set()
+        self._fits: tuple[AtlasFit, ...] = ()
         self._closed = threading.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="session")
 
@@ -116,6 +119,14 @@ class HostedSession:
         """Return the whole label map (JSON)."""
         work = self._submit(lambda: json.dumps(pack_array(self.session.result)).encode())
         return await asyncio.wrap_future(work)
+
+    async def transform(self, number: int) -> bytes:
+        """Return the transform of an atlas of the last autonomous run (JSON).
+
+        Raises:
+            EngineError: if that run had no such atlas.
+        """
+        return await asyncio.wrap_future(self._submit(lambda: self._transform(number)))
 
     def cancel(self, step: int) -> bool:
         """End the long step of a number, also one that still waits; True if it is not over."""
@@ -225,6 +236,13 @@ class HostedSession:
             self._keep(message, known)
         feed.end(known if isinstance(known, tuple) else (known,))
 
+    def _transform(self, number: int) -> bytes:
+        if number >= len(self._fits):
+            msg = f"The last autonomous run has {len(self._fits)} transforms, none of number {number}; run it again"
+            raise EngineError(msg)
+        found = self.session.attempt(self._fits[number].sampled)
+        return json.dumps(transform_message(found), allow_nan=False).encode()
+
     def _prepared(self, message: Message) -> Callable[[Message, Feed], list[Message]]:
         """Read the prompts, so that what is wrong with them is said before anything begins."""
         orders = {
@@ -253,6 +271,7 @@ class HostedSession:
                 self.session, self._localiser, method=method, atlases=self._atlases() if method == "atlas" else (),
                 progress=stage_progress(feed), cancelled=lambda: self._is_cancelled(message["step"]),
             )  # fmt: skip
+            self._fits = result.fits
             last = {"result": result_message(result)}
         except SAMSpineError as error:
             last = error_message(error)

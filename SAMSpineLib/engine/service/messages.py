@@ -27,6 +27,7 @@ Shape = Annotated[list[Count], Field(min_length=3, max_length=3)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 SessionId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 StepNumber = Annotated[Whole, Field(ge=1, le=2**31)]
+FitNumber = Annotated[Whole, Field(ge=0, le=2**20)]
 LabelValue = Annotated[Whole, Field(ge=1, le=65535)]
 Dtype = Literal[
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"
@@ -239,6 +240,15 @@ class RowOut(BaseModel):
 
     update: UpdateOut
     quality: float | None
+
+
+class TransformOut(BaseModel):
+    """Where each point of a level lies in an atlas: mm along R, A, S (float32), voxel by voxel along I (K, J, 3 I)."""
+
+    atlas: str
+    value: int
+    grid: GridOut
+    displacement: PackedOut
 
 
 class StepDone(BaseModel):

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from SAMSpineLib.engine.autonomous.fits import AtlasTransform
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
@@ -227,6 +228,15 @@ class SessionMirror(Selection):
             return read_result(told.result, state.volume.grid, self.result)
 
         return Call("Segmenting the spine", begin)
+
+    def transforms(self, count: int) -> Call[tuple[AtlasTransform, ...]]:
+        """Fetch the transforms of the atlases that took part in the last autonomous run.
+
+        Args:
+            count: of the `fits` in its result.
+        """
+        state = self._open_state
+        return Call("Fetching the transforms", lambda: state.transforms(count))
 
     def cancel(self) -> Call[None]:
         """End the long run that is under way now; what it has finished stays. To be sent beside it."""

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from SAMSpineLib.engine.autonomous.fits import AtlasTransform
 from SAMSpineLib.engine.service.call import Dialogue, Request, asked, check, posted
 from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.engine.service.step_log import Sent, StepLog
 from SAMSpineLib.engine.service.upload import Parcel, Way
-from SAMSpineLib.engine.service.wire import Message, apply_update, read_prompt, read_update
+from SAMSpineLib.engine.service.wire import Message, apply_update, read_prompt, read_transform, read_update
 from SAMSpineLib.errors import EngineError
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.prompts import Prompt
@@ -125,6 +126,14 @@ class RemoteState:
     def cancelled(self) -> Dialogue[None]:
         """End the job that is under way."""
         check((yield Request("DELETE", f"/sessions/{self.session}/jobs/{self.steps + 1}")))
+
+    def transforms(self, count: int) -> Dialogue[tuple[AtlasTransform, ...]]:
+        """Fetch as many transforms of atlases, one after the other."""
+        found = []
+        for number in range(count):
+            request = Request("GET", f"/sessions/{self.session}/transforms/{number}", share=number / count)
+            found.append(read_transform((yield from asked(request))))
+        return tuple(found)
 
     def revived(self, *, way: Way) -> Dialogue[tuple[int, ...]]:
         """Begin a new session and repeat every step; return the labels whose voxels differ from before."""

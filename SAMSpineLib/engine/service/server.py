@@ -138,6 +138,11 @@ def _serve_sessions(app: FastAPI, hosting: Hosting) -> None:
         """End the long step of a number; what it has finished stays."""
         return say.Done(done=hosting.find(session).cancel(step))
 
+    @app.get("/sessions/{session}/transforms/{number}", response_model=say.TransformOut)
+    async def fetch_transform(session: say.SessionId, number: say.FitNumber) -> Response:
+        """Fetch the transform of one of the atlases that took part in the last autonomous run, counted from 0."""
+        return Response(await hosting.find(session).transform(number), media_type=MESSAGE_TYPE)
+
     @app.get("/sessions/{session}/result", response_model=say.PackedOut)
     async def fetch_result(session: say.SessionId) -> Response:
         """Fetch the whole label map; a client that applies each update needs it never."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib import errors
+from SAMSpineLib.engine.autonomous.fits import AtlasFit, AtlasTransform
 from SAMSpineLib.engine.autonomous.numbering import Numbering
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
 from SAMSpineLib.engine.service.packing import pack_array, unpack_array
@@ -135,6 +136,7 @@ def result_message(result: AutoResult) -> Message:
         "ambiguous": result.ambiguous,
         "alternatives": [list(chain) for chain in result.alternatives],
         "numberings": [{"values": list(one.values), "probability": one.probability} for one in result.numberings],
+        "fits": [{"atlas": one.atlas, "value": one.value, "quality": one.quality} for one in result.fits],
         "message": result.message,
         "seconds": dict(result.seconds),
     }
@@ -151,7 +153,22 @@ def read_result(message: Message, grid: Grid, labels: npt.NDArray[np.uint16]) ->
         message=message["message"],
         seconds=message["seconds"],
         numberings=tuple(Numbering(tuple(one["values"]), one["probability"]) for one in message["numberings"]),
+        fits=tuple(AtlasFit(one["atlas"], one["value"], one["quality"]) for one in message["fits"]),
     )
+
+
+def transform_message(found: AtlasTransform) -> Message:
+    """Return the transform of an atlas; the three components of a voxel lie side by side along I."""
+    k, j, i, _ = found.displacement.shape
+    packed = pack_array(found.displacement.reshape(k, j, 3 * i))
+    return {"atlas": found.atlas, "value": found.value, "grid": grid_message(found.grid), "displacement": packed}
+
+
+def read_transform(message: Message) -> AtlasTransform:
+    """Return the transform of a message."""
+    grid = read_grid(message["grid"])
+    displacement = unpack_array(message["displacement"]).reshape(*grid.shape, 3)
+    return AtlasTransform(message["atlas"], message["value"], displacement, grid)
 
 
 def error_message(error: SAMSpineError) -> Message:

@@ -37,5 +37,5 @@ def test_the_description_names_every_route(engine, token):
     assert set(answer.json()["paths"]) == {
         "/health", "/info", "/arrays/{digest}", "/arrays/{digest}/voxels", "/arrays/{digest}/shared", "/sessions",
         "/sessions/{session}", "/sessions/{session}/steps", "/sessions/{session}/jobs",
-        "/sessions/{session}/jobs/{step}", "/sessions/{session}/result",
+        "/sessions/{session}/jobs/{step}", "/sessions/{session}/result", "/sessions/{session}/transforms/{number}",
     }  # fmt: skip
