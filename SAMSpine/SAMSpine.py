@@ -79,10 +79,14 @@ class SAMSpineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(root)
         self.panel = Panel(self.ui)
         root.setMRMLScene(scene)
-        self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneChanges)
+        # Widgets would read parameters that a scene of another face or version does not have, until defaults fill in.
+        self.addObserver(scene, scene.StartImportEvent, self._onSceneChanges)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneReady)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneReady)
         self._showParameterNode()
+        if self.parent.isEntered:  # reloaded in full view; nobody calls `enter` then
+            self.panel.enter()
 
     def enter(self) -> None:
         """Come into view."""
@@ -107,7 +111,7 @@ class SAMSpineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 
-    def _onSceneStartClose(self, *_event: Any) -> None:
+    def _onSceneChanges(self, *_event: Any) -> None:
         self.panel.setParameterNode(None)
 
     def _onSceneReady(self, *_event: Any) -> None:

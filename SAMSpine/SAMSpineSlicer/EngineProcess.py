@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import qt
+import slicer
 
 from SAMSpineLib.engine.service.child import Handshake, read_handshake
 from SAMSpineLib.errors import EngineError, SAMSpineError
@@ -73,7 +74,9 @@ class EngineProcess:
         program, *arguments = self._command()
         environment = qt.QProcessEnvironment.systemEnvironment()
         environment.insert("PYTHONPATH", os.pathsep.join([_libraryFolder(), *_paths(environment)]))
-        process = self._process = qt.QProcess()
+        process = self._process = qt.QProcess(
+            slicer.app
+        )  # without a parent, letting go of it deletes it, in its own slot
         process.setProcessEnvironment(environment)
         process.connect("readyReadStandardOutput()", self._onOutput)
         process.connect("readyReadStandardError()", self._onError)

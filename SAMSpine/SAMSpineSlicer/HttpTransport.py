@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+import slicer
 
 from SAMSpineLib.engine.service.call import Request
 
@@ -17,7 +18,7 @@ class HttpTransport:
         """Speak to an engine: an EngineProcess or a RemoteEngine, asked for address and token at each request."""
         self.engine = engine
         self.fed: Callable[[bytes], None] = _ignore
-        self._manager = qt.QNetworkAccessManager()
+        self._manager = qt.QNetworkAccessManager(slicer.app)  # so that letting go of it does not delete it, in a slot
         self._manager.connect("finished(QNetworkReply*)", self._onFinished)
         self._reply: Any = None
         self._finished: Finished | None = None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
+import slicer
 
 from SAMSpineLib.engine.service.child import serve_environment
 
@@ -31,7 +32,9 @@ class ModelsCommand:
         environment = qt.QProcessEnvironment.systemEnvironment()
         for name, value in {**os.environ, **serve_environment()}.items():
             environment.insert(name, value)
-        process = self._process = qt.QProcess()
+        process = self._process = qt.QProcess(
+            slicer.app
+        )  # without a parent, letting go of it deletes it, in its own slot
         self._last = ""
         process.setProcessEnvironment(environment)
         process.connect("readyReadStandardError()", self._onError)

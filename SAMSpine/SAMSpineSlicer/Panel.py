@@ -69,6 +69,8 @@ class Panel:
             (ui.clearPromptsButton, "clicked()", self._attempt(lambda: self.desk.clear(self.selected()))),
             (ui.nextVertebraButton, "clicked()", self._attempt(lambda: self.segments.step(1))),
             (ui.previousVertebraButton, "clicked()", self._attempt(lambda: self.segments.step(-1))),
+            (ui.volumeSelector, "nodeActivated(vtkMRMLNode*)", self._onChosen("inputVolume")),
+            (ui.segmentationSelector, "nodeActivated(vtkMRMLNode*)", self._onChosen("segmentation")),
         ]
         for widget, signal, slot in self._connections:
             widget.connect(signal, slot)
@@ -263,6 +265,15 @@ class Panel:
 
     def _attempt(self, action: Callable[[], None]) -> Callable[..., None]:
         return lambda *_arguments: self.attempt(action)
+
+    def _onChosen(self, parameter: str) -> Callable[[Any], None]:
+        """Follow a list of nodes that says nothing of a change from one node to another of the same name."""
+
+        def chosen(node: Any) -> None:
+            if self.parameterNode is not None:
+                setattr(self.parameterNode, parameter, node)
+
+        return chosen
 
     def _onTool(self, tool: str) -> Callable[[bool], None]:
         def toggled(checked: bool) -> None:

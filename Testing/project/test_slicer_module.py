@@ -83,6 +83,17 @@ def test_nothing_runs_when_a_file_is_imported(path: Path) -> None:
     assert calls == []
 
 
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_what_signals_later_has_a_parent(path: Path) -> None:
+    """PythonQt deletes what has none as soon as Python lets go of it, be it in a slot of its own: Slicer crashes."""
+    made = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+    assert {"qt.QProcess()", "qt.QNetworkAccessManager()", "qt.QTimer()", "qt.QTcpSocket()"} & set(made) == set()
+
+
 def listed_in(path: Path) -> set[str]:
     """Return the files that a CMakeLists.txt names, one a line."""
     text = path.read_text(encoding="utf-8").replace("${MODULE_NAME}", "SAMSpine")

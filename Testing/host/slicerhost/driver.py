@@ -31,7 +31,7 @@ class Driver:
     def look_at(self, volume: Any) -> None:
         """Choose a volume of the scene."""
         self.volume = volume
-        self.host.ui.volumeSelector.setCurrentNode(volume)
+        self.host.choose(self.host.ui.volumeSelector, volume)
         self.host.show(volume)
         self.host.process()
 

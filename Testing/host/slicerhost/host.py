@@ -224,6 +224,10 @@ class Host:
         assert widget.isEnabled(), f"{widget.objectName} is not enabled"
         QtTest.QTest.mouseClick(widget, _Qt.MouseButton.LeftButton)
 
+    def choose(self, selector: Any, node: Any) -> None:
+        """Pick a node from a list of nodes."""
+        selector.choose(node)
+
     def press_cell(self, table: QtWidgets.QTableWidget, row: int, column: int) -> None:
         """Click on a cell of a table of the panel."""
         item = table.item(row, column)

@@ -18,8 +18,10 @@ class NodeComboBox(QtWidgets.QWidget):
 
     currentNodeChanged = QtCore.Signal(object)
     currentNodeIDChanged = QtCore.Signal(str)
+    nodeActivated = QtCore.Signal(object)
     nodeAddedByUser = QtCore.Signal(object)
     SLICER_SIGNALS = {
+        "nodeActivated(vtkMRMLNode*)": "nodeActivated",
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "nodeAddedByUser(vtkMRMLNode*)": "nodeAddedByUser",
     }
@@ -32,7 +34,7 @@ class NodeComboBox(QtWidgets.QWidget):
         self.destroyed.connect(lambda *_: _stop(observed))
         self._node: Any = None
         self._box = QtWidgets.QComboBox(self)
-        self._box.activated.connect(lambda index: self.setCurrentNodeID(self._box.itemData(index) or ""))
+        self._box.activated.connect(self._activated)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._box)
@@ -97,10 +99,20 @@ class NodeComboBox(QtWidgets.QWidget):
     def setCurrentNode(self, node: Any) -> None:
         if node is self._node or (node is not None and not self._accepts(node)):
             return
-        self._node = node
+        self._node, before = node, self._box.currentText
         self._box.setCurrentIndex(self._box.findData(node.GetID() if node else ""))
+        if self._box.currentText == before:
+            return  # as in Slicer with Qt 6
         self.currentNodeChanged.emit(node)
         self.currentNodeIDChanged.emit(node.GetID() if node else "")
+
+    def choose(self, node: Any) -> None:
+        """Do what picking a node from the list does."""
+        self._box.activated.emit(self._box.findData(node.GetID()))
+
+    def _activated(self, index: int) -> None:
+        self.setCurrentNodeID(self._box.itemData(index) or "")
+        self.nodeActivated.emit(self._node)
 
     def setCurrentNodeID(self, node_id: str) -> None:
         self.setCurrentNode(self._scene.GetNodeByID(node_id) if self._scene and node_id else None)

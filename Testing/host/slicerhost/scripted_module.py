@@ -120,10 +120,8 @@ class WidgetRepresentation(MRMLWidget):
         self._python.exit()
 
     def reload(self) -> None:
-        """Replace the Python side by what was loaded anew."""
+        """Replace the Python side by what was loaded anew; it is not told that it is in view."""
         self._make()
-        if self.isEntered:
-            self._python.enter()
 
     def forget(self) -> None:
         """Let go of the Python side."""

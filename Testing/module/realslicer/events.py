@@ -55,6 +55,12 @@ def click(widget: Any, place: Any, *, button: str = "Left", modifiers: Any = ())
     release(widget, place, button=button, modifiers=modifiers)
 
 
+def press_key(widget: Any, name: str) -> None:
+    """Press a key that is for one widget, by Qt's name of it ("Return")."""
+    for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+        slicer.app.sendEvent(widget, qt.QKeyEvent(kind, getattr(qt.Qt, f"Key_{name}"), qt.Qt.NoModifier))
+
+
 def _close_menu() -> None:
     menu = slicer.app.activePopupWidget()
     if menu is not None:

@@ -146,6 +146,17 @@ class Host:
         assert widget.isEnabled(), f"{widget.objectName} is not enabled"
         events.click(widget, qt.QPoint(widget.width // 2, widget.height // 2))
 
+    def choose(self, selector: Any, node: Any) -> None:
+        """Pick a node from a list of nodes."""
+        box = next(one for one in selector.children() if one.inherits("QComboBox"))
+        rows = [selector.nodeFromIndex(row) for row in range(selector.nodeCount())]
+        row = rows.index(node) + int(selector.noneEnabled)
+        box.showPopup()
+        self.process()
+        box.view().setCurrentIndex(box.model().index(row, box.modelColumn, box.rootModelIndex()))
+        events.press_key(box.view(), "Return")
+        self.process()
+
     def press_cell(self, table: Any, row: int, column: int) -> None:
         """Click on a cell of a table of the panel."""
         table.scrollToItem(table.item(row, column))
