@@ -101,6 +101,14 @@ class Screen:
     page: Any
     served: Served
     wrong: list[str] = field(default_factory=list)
+    heard: int = 0
+
+    def take_wrong(self) -> list[str]:
+        """Return what went wrong on the page and in the server since this was asked last."""
+        said = self.served.complaints
+        found, self.heard = [*self.wrong, *said[self.heard :]], len(said)
+        self.wrong.clear()
+        return found
 
     def state(self, name: str) -> Any:
         return self.page.evaluate("name => window.trame.state.get(name)", name)

@@ -1,4 +1,4 @@
-"""One app and one browser for each file of tests."""
+"""One app and one browser for each file of tests; after each test, nothing has gone wrong in either."""
 
 from __future__ import annotations
 
@@ -43,3 +43,12 @@ def a_browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def a_screen(a_browser: Any, an_app: Served) -> Screen:
     return screen_on(a_browser, an_app)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_wrong(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Look, after each test, for errors on the page and in the server's log that it did not speak of itself."""
+    yield
+    for screen in [one for one in request.node.funcargs.values() if isinstance(one, Screen)]:
+        assert screen.take_wrong() == []
+        assert screen.served.process.poll() is None, "the app has ended"

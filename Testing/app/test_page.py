@@ -140,6 +140,40 @@ def test_slice_and_orientation_change_what_is_seen(a_screen: Screen) -> None:
     a_screen.wait("Math.abs(state('frame_Green').down[1]) < 1")
 
 
+def test_a_click_on_a_turned_plane_is_where_it_was_made(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
+    from SAMSpineLib.app.bundle import read_bundle
+    from SAMSpineLib.mrml.prompt_log import prompts_in
+
+    place = a_phantom.centre("L5")
+    a_screen.page.evaluate("window.trame.state.set('new_name', 'L5')")
+    a_screen.wait("state('selected') === 'L5'")
+    a_screen.show("Red", place)
+    a_screen.page.click("#turn-Red")
+    slider = a_screen.page.locator("#turn-Red-card [role=slider]").first
+    for _ in range(20):
+        slider.press("ArrowRight")
+    a_screen.key("Escape")
+    a_screen.wait("Math.abs(Math.atan2(state('frame_Red').down[2], -state('frame_Red').down[1])) > 0.349")
+    origin, across, down = a_screen.frame("Red")
+    normal = np.cross(across, down) / np.linalg.norm(np.cross(across, down))
+    assert np.isclose(np.degrees(np.arccos(abs(normal[2]))), 20, atol=0.1)
+    assert abs((place - origin) @ normal) < 0.01
+    target = place - 4 * down / np.linalg.norm(down) - 3 * across / np.linalg.norm(across)
+    a_screen.choose("positivePoint")
+    a_screen.after(lambda: a_screen.click("Red", target))
+    assert float(a_screen.segment("L5")["ml"]) > 5
+    with zipfile.ZipFile(a_screen.saved("mrb", tmp_path)) as packed:
+        packed.extractall(tmp_path)
+    bundle = read_bundle(next(tmp_path.rglob("*.mrml")))
+    said = next(one for one in prompts_in(bundle.prompts, bundle.segmentation_id) if one.segment_id == "L5")
+    assert np.linalg.norm(np.array(said.prompts[0].places[0]) - target) < 0.4  # half a pixel of the screen
+    a_screen.after(lambda: a_screen.key("Control+z"))
+    a_screen.page.click("#turn-Red")
+    a_screen.page.click("#unturn-Red")
+    a_screen.wait("Math.abs(state('frame_Red').down[2]) < 1e-6")
+    a_screen.key("Escape")
+
+
 def test_window_opacity_and_layout_follow_the_controls(a_screen: Screen) -> None:
     seen = a_screen.colours("Red")
     a_screen.page.evaluate("window.trame.state.set('window', 'Soft tissue')")
@@ -274,6 +308,28 @@ def test_a_series_is_chosen_where_a_folder_holds_several(a_screen: Screen, tmp_p
     a_screen.wait_idle()
 
 
+def test_the_numbering_of_a_label_map_is_asked_where_several_fit(
+    a_screen: Screen, a_phantom: Case, tmp_path: Path
+) -> None:
+    from SAMSpineLib.io import write_volume
+    from SAMSpineLib.labels import spine_labels
+    from SAMSpineLib.volume import Volume
+
+    theirs = np.zeros(256, np.uint8)
+    for name in ("L4", "L5"):
+        theirs[spine_labels().by_name(name).value] = spine_labels().by_name(name).totalsegmentator
+    path = tmp_path / "theirs_label.nii.gz"
+    write_volume(path, Volume(theirs[a_phantom.labels], a_phantom.grid))
+    upload(a_screen, [a_phantom.path])
+    a_screen.wait("state('volume_name') === 'case' && !state('loading')")
+    upload(a_screen, [path], waits=False)
+    a_screen.page.wait_for_selector("#choices")
+    assert "theirs_label.nii.gz" in a_screen.state("message")
+    a_screen.page.get_by_text("TotalSegmentator: L5, L4").click()
+    a_screen.wait("state('message').includes('2 segments are there')")
+    a_screen.wait("state('segments').filter(one => one.ml && ['L4', 'L5'].includes(one.name)).length === 2")
+
+
 def test_a_segmentation_is_sent_and_goes_on(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:
     from SAMSpineLib.io import write_segmentation
     from SAMSpineLib.labels import spine_labels
@@ -308,7 +364,10 @@ def test_dark_and_light(a_screen: Screen) -> None:
     assert a_screen.page.evaluate(background) != dark
 
 
-def test_nothing_went_wrong_on_the_page_or_in_the_server(a_screen: Screen) -> None:
-    assert a_screen.wrong == []
-    assert a_screen.served.complaints == []
-    assert a_screen.served.process.poll() is None
+def test_a_fault_of_the_page_would_be_noticed(a_screen: Screen) -> None:
+    a_screen.page.evaluate("console.error('on purpose')")
+    while not a_screen.served.complaints:  # the page tells the server, too
+        a_screen.page.wait_for_timeout(50)
+    said = a_screen.take_wrong()
+    assert len(said) == 2
+    assert all("on purpose" in one for one in said)

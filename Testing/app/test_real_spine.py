@@ -39,8 +39,3 @@ def test_one_click_in_the_axial_view_segments_l3(a_real_screen: Screen, a_real_c
     a_real_screen.choose("positivePoint")
     a_real_screen.after(lambda: a_real_screen.click("Red", place))
     assert dice(a_real_screen.labels(tmp_path, a_real_case) > 0, a_real_case.mask("L3")) > 0.8
-
-
-def test_nothing_went_wrong(a_real_screen: Screen) -> None:
-    assert a_real_screen.wrong == []
-    assert a_real_screen.served.complaints == []
