@@ -113,7 +113,7 @@ def numberings_of(path: Path, table: LabelTable) -> tuple[Choice, ...]:
             found.setdefault(names, Choice(source, f"{title}: {', '.join(names)}"))
     if not found:
         few = ", ".join(str(value) for value in values[:5]) or "none"
-        msg = f"{path.name} has no number that {', '.join(NUMBERINGS.values())} know as a vertebra, but {few}"
+        msg = f"{path.name} has no number that {', '.join(NUMBERINGS.values())} know, but {few}"
         raise LabelError(msg)
     whole = tuple(choice for names, choice in found.items() if len(names) == len(values))
     return whole or tuple(found.values())

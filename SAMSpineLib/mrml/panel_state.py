@@ -30,14 +30,15 @@ class PanelState:
     selected: str = ""
 
 
-def write_state(scene: Any, state: PanelState) -> None:
-    """Keep a state in a scene, in the node where the Slicer module looks for it."""
+def write_state(scene: Any, state: PanelState) -> Any:
+    """Keep a state in a scene, in the node where the Slicer module looks for it, and return that node."""
     node = scene.GetSingletonNode(MODULE, _CLASS) or _added(scene)
     for name, one in ((VOLUME, state.volume), (SEGMENTATION, state.segmentation)):
         node.SetParameter(name, "")  # by this the wrapper knows that the reference was set
         node.SetNodeReferenceID(name, one.GetID())
     node.SetParameter(SELECTED, state.selected)
     node.SetParameter(PROMPTS, state.prompts)
+    return node
 
 
 def _added(scene: Any) -> Any:

@@ -131,7 +131,7 @@ def test_slicer_reads_the_bundle_with_image_segments_and_prompts(
     assert state.GetParameter("selectedSegmentId") == "L3"
     (prompts,) = prompts_in(state.GetParameter("promptLog"), node.GetID())
     assert [one.positive for one in prompts.prompts] == [True, False]
-    assert np.linalg.norm(np.array(prompts.prompts[0].place) - a_series.centre("L3")) < 2
+    assert np.linalg.norm(np.array(prompts.prompts[0].places[0]) - a_series.centre("L3")) < 2
 
 
 def test_the_bundle_opens_in_the_app_and_its_prompts_go_on(

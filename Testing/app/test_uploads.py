@@ -119,3 +119,27 @@ def test_a_broken_zip_is_refused(tmp_path: Path) -> None:
     place = received(uploads, "scan.zip", b"PK\x03\x04 no zip")
     with pytest.raises(VolumeError, match="damaged"):
         uploads.unfold(place)
+
+
+def test_a_scene_bundle_unfolds_whole(tmp_path: Path) -> None:
+    content = packed(tmp_path / "in.mrb", {"spine/spine.mrml": b"<MRML/>", "spine/Data/spine%20ct.nrrd": b"1"})
+    uploads = Uploads(tmp_path / "up")
+    place = received(uploads, "spine.mrb", content)
+    uploads.unfold(place)
+    assert names_below(uploads.place(place)) == ["spine.mrml", "spine_20ct.nrrd"]
+
+
+def test_a_bundle_of_this_machine_is_unpacked_among_the_uploads(tmp_path: Path) -> None:
+    path = tmp_path / "here.mrb"
+    packed(path, {"spine/spine.mrml": b"<MRML/>"})
+    uploads = Uploads(tmp_path / "up")
+    before = uploads.begin()
+    folder = uploads.unpacked(path)
+    assert folder.parent == tmp_path / "up"
+    assert names_below(folder) == ["spine.mrml"]
+    assert not (tmp_path / "up" / before).exists()
+    assert path.is_file()
+
+
+def names_below(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.rglob("*") if one.is_file())
