@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).resolve().parent
-MODULE = FOLDER.parents[1] / "SAMSpine" / "SAMSpine.py"
+# Another copy of the module is one that was built or installed.
+MODULE = Path(os.environ.get("SAMSPINE_MODULE", FOLDER.parents[1] / "SAMSpine" / "SAMSpine.py"))
 
 
 @pytest.fixture(autouse=True)
