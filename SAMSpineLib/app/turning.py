@@ -65,5 +65,7 @@ def angle_furniture(view: str) -> None:
                     v_model=(key,), min=-MOST, max=MOST, step=1, density="compact", hide_details=True,
                     id=f"slider-{key}", **plain(aria_label=f"{title}, {view} view, degrees"),
                 )  # fmt: skip
+            # The menu would take Enter for Tab.
             v3.VBtn("Back to the axes", click=zero, size="small", variant="tonal", id=f"unturn-{view}",
-                    disabled=(f"!({turned})",))  # fmt: skip
+                    disabled=(f"!({turned})",),
+                    raw_attrs=["@keydown.enter.stop"])  # fmt: skip

@@ -93,6 +93,31 @@ def test_a_menu_is_worked_by_keys_and_gives_the_focus_back(a_screen: Screen, men
     assert a_screen.page.evaluate("document.activeElement.id") == menu
 
 
+@pytest.mark.parametrize("button", ["open-menu", "turn-Red"])
+def test_what_a_click_has_opened_is_closed_by_escape(a_screen: Screen, button: str) -> None:
+    opened = f"#{button}-list, #{button}-card"
+    a_screen.page.click(f"#{button}")
+    a_screen.page.wait_for_selector(opened)
+    a_screen.key("Escape")
+    a_screen.page.wait_for_selector(opened, state="hidden")
+    assert a_screen.page.evaluate("document.activeElement.id") == button
+
+
+def test_the_angles_of_a_view_are_set_and_taken_back_by_keys(a_screen: Screen) -> None:
+    a_screen.page.locator("#turn-Yellow").focus()
+    a_screen.key("Enter")
+    a_screen.page.wait_for_selector("#turn-Yellow-card")
+    a_screen.key("Tab")
+    a_screen.key("Tab")
+    a_screen.key("ArrowLeft")
+    a_screen.wait("state('swing_Yellow') === -1 && Math.abs(state('frame_Yellow').across[0]) > 0.1")
+    a_screen.key("Tab")
+    a_screen.key("Tab")
+    a_screen.key("Enter")
+    a_screen.wait("state('swing_Yellow') === 0 && Math.abs(state('frame_Yellow').across[0]) < 1e-6")
+    a_screen.key("Escape")
+
+
 def test_a_question_keeps_the_focus_until_escape_and_gives_it_back(a_screen: Screen) -> None:
     a_screen.page.locator("#theme").focus()
     choices = [{"title": "First", "value": "1"}, {"title": "Second", "value": "2"}]

@@ -96,6 +96,7 @@
   };
   document.addEventListener("keydown", (event) => {
     if (!isLive() || event.altKey || isTyping(event.target)) return;
+    if (event.key === "Escape" && document.querySelector(".v-overlay--active")) return;  // it closes that
     if (event.key === "Escape" && drawing) { draft(drawing.surface, "", []); drawing = null; return; }
     const action = event.key === "Escape" ? "noTool" : (state().get("keys") || {})[named(event)];
     if (!action) return;
