@@ -35,7 +35,7 @@ class Connection:
     @staticmethod
     def key(settings: ParameterNode) -> tuple[object, ...]:
         """Return what a connection depends on."""
-        names = ("serverAddress", "tokenFile", "modelName", "device", "cacheSizeMB")
+        names = ("serverAddress", "tokenFile", "modelName", "device", "precision", "cacheSizeMB")
         return tuple(getattr(settings, name) for name in names)
 
     def newMirror(self) -> SessionMirror:
@@ -63,5 +63,8 @@ def _command(settings: ParameterNode) -> list[str]:
     """Return the command line of an engine with these settings, run by Slicer's Python."""
     python = shutil.which("PythonSlicer") or sys.executable
     return serve_command(
-        python, model=settings.modelName, device=settings.device, options=("--cache-mib", str(settings.cacheSizeMB))
+        python,
+        model=settings.modelName,
+        device=settings.device,
+        options=("--cache-mib", str(settings.cacheSizeMB), "--precision", settings.precision),
     )

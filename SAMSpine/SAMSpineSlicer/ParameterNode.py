@@ -7,6 +7,7 @@ from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrappe
 
 METHODS = ["centres", "atlas"]
 DEVICES = ["auto", "cpu", "cuda"]
+PRECISIONS = ["auto", "float32", "bfloat16", "float16"]
 # What the left button does in a slice view; "none" leaves it to Slicer.
 MODES = ["none", "positivePoint", "negativePoint", "box", "scribble", "lasso"]
 
@@ -27,6 +28,7 @@ class ParameterNode:
         show3D: whether surfaces are shown.
         showSource: whether the table tells who made a segment: autonomous mode or a human.
         device: where the engine computes.
+        precision: in which its networks compute.
         cacheSizeMB: memory for encoded patches.
         serverAddress: of an engine elsewhere, empty for one of our own.
         tokenFile: path of the file with that engine's token.
@@ -43,6 +45,7 @@ class ParameterNode:
     show3D: bool = False
     showSource: bool = False
     device: Annotated[str, Choice(DEVICES)] = "auto"
+    precision: Annotated[str, Choice(PRECISIONS)] = "auto"
     cacheSizeMB: Annotated[int, WithinRange(64, 65536)] = 512
     serverAddress: str = ""
     tokenFile: str = ""

@@ -34,6 +34,7 @@ def command(
     model: options.Model = "ct-sam3d-small",
     weights: options.Weights = None,
     device: options.Device = "cpu",
+    precision: options.Precision = "auto",
     series: options.Series = None,
 ) -> None:
     """Segment in a browser, by clicks or by itself.
@@ -51,7 +52,7 @@ def command(
 
     if image is not None and not image.is_dir():
         check_readable(image)
-    networks = build_networks(model, weights, None, device, EngineSettings())
+    networks = build_networks(model, weights, None, device, EngineSettings(precision=precision))
     if not is_loopback(host):
         note("The connection is not encrypted: whoever can listen to it sees images and token")
 

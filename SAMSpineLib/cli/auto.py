@@ -47,6 +47,7 @@ def command(
     ] = None,
     series: options.Series = None,
     device: options.Device = "cpu",
+    precision: options.Precision = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Find, name and segment every vertebra.
@@ -72,7 +73,7 @@ def command(
     for text in read.notices:
         note(text)
     atlases = atlases_of(library) if method == "atlas" else ()
-    settings = EngineSettings()
+    settings = EngineSettings(precision=precision)
     networks = build_networks(model, weights, localiser_weights, device, settings)
     with working("Loading the networks"):
         networks.load(localiser=True)

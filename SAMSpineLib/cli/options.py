@@ -14,6 +14,10 @@ Weights = Annotated[
     typer.Option("--weights", metavar="FILE", help="Weights of your own (safetensors) instead of the bundled ones."),
 ]
 Device = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where the network runs.")]
+Precision = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option("--precision", help="In which the network computes; auto: float32."),
+]
 Series = Annotated[
     str | None,
     typer.Option("--series", metavar="UID|NUMBER", help="Which DICOM series, where a folder holds several."),

@@ -20,6 +20,7 @@ from SAMSpineLib.prompts import Box, Point, Prompt
 if TYPE_CHECKING:
     from SAMSpineLib.engine.scripted import LabelReport
     from SAMSpineLib.engine.session import Session
+    from SAMSpineLib.models.precision import Precision as PrecisionName
     from SAMSpineLib.volume import Volume
 
 EXAMPLES = """\b
@@ -58,6 +59,7 @@ def command(
         bool, typer.Option("--overwrite", help="Let structures take voxels that others have already.")
     ] = False,
     device: options.Device = "cpu",
+    precision: options.Precision = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Segment structures from clicks and boxes.
@@ -68,7 +70,14 @@ def command(
     orders = read_prompts(click or (), box or (), spine_labels())
     check_output(out, image)
     session, table, notices = open_session(
-        image, orders, series=series, earlier=earlier, model=model, weights=weights, device=device
+        image,
+        orders,
+        series=series,
+        earlier=earlier,
+        model=model,
+        weights=weights,
+        device=device,
+        precision=precision,
     )
     for text in notices:
         note(text)
@@ -110,6 +119,7 @@ def open_session(
     model: str,
     weights: Path | None,
     device: str,
+    precision: PrecisionName,
 ) -> tuple[Session, list[Label], tuple[str, ...]]:
     """Read the image and an earlier result, check the prompts against them, and only then build the network."""
     from SAMSpineLib.cli.serve import build_networks
@@ -124,7 +134,7 @@ def open_session(
         labels, table, more = read_earlier(earlier, result.volume, spine_labels())
         notices += more
     check_prompts(orders, result.volume, labels)
-    settings = EngineSettings()
+    settings = EngineSettings(precision=precision)
     networks = build_networks(model, weights, None, device, settings)
     with working(f"Loading {model}"):
         networks.load()

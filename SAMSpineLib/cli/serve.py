@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from SAMSpineLib.atlas.atlas import Atlas
     from SAMSpineLib.engine.fallback import Networks
     from SAMSpineLib.engine.settings import EngineSettings
+    from SAMSpineLib.models.precision import Precision
 
 EXAMPLES = """\b
 Alone it serves this machine only, under a secret that it prints. To serve others, choose a secret yourself, put it into
@@ -55,6 +56,7 @@ def command(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it computes; auto: a GPU if there is one.")
     ] = "cpu",
+    precision: options.Precision = "auto",
     cache_mib: Annotated[int, typer.Option(min=1, help="Memory for encoded patches, of all sessions (MiB).")] = 512,
     sessions: Annotated[int, typer.Option(min=1, help="How many may be open at once.")] = 64,
     memory_mib: Annotated[int, typer.Option(min=1, help="Memory for volumes, of all sessions (MiB).")] = 16384,
@@ -86,7 +88,7 @@ def command(
     logging.basicConfig(format="%(levelname)s %(message)s")
     address = Address(host, port, token_file, tls_cert, tls_key)
     token = token_of(address)
-    settings = EngineSettings(cache_bytes=cache_mib * MIB, slices_ahead=SLICES_AHEAD)
+    settings = EngineSettings(cache_bytes=cache_mib * MIB, slices_ahead=SLICES_AHEAD, precision=precision)
     networks = build_networks(model, weights, localiser_weights, device, settings)
     hosting = Hosting(
         networks,
@@ -125,13 +127,18 @@ def build_networks(
     from SAMSpineLib.engine.fallback import Networks
     from SAMSpineLib.models.build import build_localiser, build_promptable
 
-    return Networks(
-        lambda where: build_promptable(model, weights=weights, device=where),
-        lambda where: build_localiser(weights=localiser_weights, device=where),
+    def precision() -> Precision:
+        # A CPU that has to help out need not have what the GPU had.
+        return "auto" if networks.moves else settings.precision
+
+    networks = Networks(
+        lambda where: build_promptable(model, weights=weights, device=where, precision=precision()),
+        lambda where: build_localiser(weights=localiser_weights, device=where, precision=precision()),
         device=device,
         batch_size=settings.batch_size,
         find_device=_found,
     )
+    return networks
 
 
 def _found(device: str) -> str:

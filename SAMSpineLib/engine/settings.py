@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from SAMSpineLib.models.precision import Precision
+
 
 @dataclass(frozen=True)
 class EngineSettings:
@@ -22,6 +24,8 @@ class EngineSettings:
         heat_threshold: how sure the cross-patch prompter must be of a click before it is used.
         batch_size: parts of an image that a network looks at together on a GPU, where it looks at more than one; they
             are halved when its memory runs out. A CPU takes one after the other.
+        precision: in which networks compute. float32 gives the figures of the README, and is what "auto" takes;
+            bfloat16 needs a CPU, or a GPU that has it, float16 a GPU; encoded patches then take half the memory.
         slices_ahead: slices to either side that a network which works slice by slice encodes while the user looks at
             the one that was prompted; 0 where nobody looks.
     """
@@ -35,4 +39,5 @@ class EngineSettings:
     border_share: float | None = 0.4
     heat_threshold: float = 0.7
     batch_size: int = 4
+    precision: Precision = "auto"
     slices_ahead: int = 0

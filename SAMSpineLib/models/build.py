@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from SAMSpineLib.errors import MissingExtraError, ModelError
+from SAMSpineLib.models.precision import Precision
 from SAMSpineLib.models.registry import releases
 from SAMSpineLib.models.store.resolving import architecture_of, names_of, resolve, weights_given
 from SAMSpineLib.models.store.stored_model import StoredModel
@@ -25,7 +26,7 @@ DEFAULT_MODEL = "ct-sam3d-small"
 DEFAULT_LOCALISER = "localiser-small"
 
 
-def build_ct_sam3d(model: StoredModel, device: str) -> Promptable:
+def build_ct_sam3d(model: StoredModel, device: str, precision: Precision) -> Promptable:
     """Return CT-SAM3D of a size with its weights."""
     from SAMSpineLib.models.ct_sam3d.config import CONFIGS
     from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
@@ -34,10 +35,10 @@ def build_ct_sam3d(model: StoredModel, device: str) -> Promptable:
 
     network = CTSAM3D(CONFIGS[model.architecture])
     load_weights(model.path, network)
-    return CTSAM3DPromptable(network, name=model.name, device=device)
+    return CTSAM3DPromptable(network, name=model.name, device=device, precision=precision)
 
 
-def build_volume_localiser(model: StoredModel, device: str) -> VolumeLocaliser:
+def build_volume_localiser(model: StoredModel, device: str, precision: Precision) -> VolumeLocaliser:
     """Return the localiser of a size with its weights."""
     from SAMSpineLib.models.localiser.config import CONFIGS
     from SAMSpineLib.models.localiser.localiser import VolumeLocaliser
@@ -46,10 +47,10 @@ def build_volume_localiser(model: StoredModel, device: str) -> VolumeLocaliser:
 
     network = Localiser(CONFIGS[model.architecture])
     load_weights(model.path, network)
-    return VolumeLocaliser(network, name=model.name, device=device)
+    return VolumeLocaliser(network, name=model.name, device=device, precision=precision)
 
 
-def build_sam_model(model: StoredModel, device: str) -> Promptable:
+def build_sam_model(model: StoredModel, device: str, precision: Precision) -> Promptable:
     """Return a SAM of a size with its weights."""
     from SAMSpineLib.models.sam.config import SAM_CONFIGS
     from SAMSpineLib.models.sam.networks import build_sam
@@ -60,10 +61,10 @@ def build_sam_model(model: StoredModel, device: str) -> Promptable:
     config = SAM_CONFIGS[model.architecture]
     network = build_sam(replace(config, image_size=model.image_size or config.image_size))
     load_weights(model.path, network)
-    return SamPromptable(SamBackbone(network, device), name=model.name)
+    return SamPromptable(SamBackbone(network, device, precision), name=model.name)
 
 
-def build_sam2_model(model: StoredModel, device: str) -> Promptable:
+def build_sam2_model(model: StoredModel, device: str, precision: Precision) -> Promptable:
     """Return a SAM 2 of a size with its weights."""
     from SAMSpineLib.models.sam.config import SAM2_CONFIGS
     from SAMSpineLib.models.sam.networks import build_sam2
@@ -74,10 +75,10 @@ def build_sam2_model(model: StoredModel, device: str) -> Promptable:
     config = SAM2_CONFIGS[model.architecture]
     network = build_sam2(replace(config, image_size=model.image_size or config.image_size))
     load_weights(model.path, network)
-    return SamPromptable(Sam2Backbone(network, device), name=model.name)
+    return SamPromptable(Sam2Backbone(network, device, precision), name=model.name)
 
 
-MODELS: dict[str, Callable[[StoredModel, str], Promptable]] = {
+MODELS: dict[str, Callable[[StoredModel, str, Precision], Promptable]] = {
     "ct-sam3d-small": build_ct_sam3d,
     "ct-sam3d-paper": build_ct_sam3d,
     "sam-vit-b": build_sam_model,
@@ -96,13 +97,15 @@ MODELS: dict[str, Callable[[StoredModel, str], Promptable]] = {
 }
 
 
-LOCALISERS: dict[str, Callable[[StoredModel, str], VolumeLocaliser]] = {
+LOCALISERS: dict[str, Callable[[StoredModel, str, Precision], VolumeLocaliser]] = {
     "localiser-small": build_volume_localiser,
     "localiser-tiny": build_volume_localiser,
 }
 
 
-def build_promptable(name: str = DEFAULT_MODEL, *, weights: Path | None = None, device: str = "cpu") -> Promptable:
+def build_promptable(
+    name: str = DEFAULT_MODEL, *, weights: Path | None = None, device: str = "cpu", precision: Precision = "auto"
+) -> Promptable:
     """Build a model that answers prompts.
 
     Args:
@@ -110,24 +113,28 @@ def build_promptable(name: str = DEFAULT_MODEL, *, weights: Path | None = None, 
         weights: a safetensors file of the user's own; without it the bundled file, or the one in the user's folder of
             models, checked against its SHA-256.
         device: a torch device.
+        precision: in which the network computes; of a SAM, the image encoder.
 
     Raises:
         ModelError: if the name is unknown, the weights are missing, damaged or another network's, or the device
-            cannot be used.
+            cannot be used, or not in that precision.
         MissingExtraError: if torch is not installed.
     """
-    return _built(MODELS, name, weights, device)
+    return _built(MODELS, name, weights, (device, precision))
 
 
 def build_localiser(
-    name: str = DEFAULT_LOCALISER, *, weights: Path | None = None, device: str = "cpu"
+    name: str = DEFAULT_LOCALISER, *, weights: Path | None = None, device: str = "cpu", precision: Precision = "auto"
 ) -> VolumeLocaliser:
     """Build a model that finds vertebrae; arguments and errors are those of `build_promptable`, names `LOCALISERS`."""
-    return _built(LOCALISERS, name, weights, device)
+    return _built(LOCALISERS, name, weights, (device, precision))
 
 
 def _built(
-    known: Mapping[str, Callable[[StoredModel, str], Model]], name: str, weights: Path | None, device: str
+    known: Mapping[str, Callable[[StoredModel, str, Precision], Model]],
+    name: str,
+    weights: Path | None,
+    where: tuple[str, Precision],
 ) -> Model:
     architecture = architecture_of(name)
     if architecture not in known:
@@ -135,8 +142,8 @@ def _built(
         msg = f"There is no model '{name}'; choose one of: {', '.join(choice)}"
         raise ModelError(msg)
     model = weights_given(name, weights) if weights is not None else resolve(name)
-    _check_device(device)
-    return known[architecture](model, device)
+    _check_device(where[0])
+    return known[architecture](model, *where)
 
 
 def _released(known: Mapping[str, object]) -> list[str]:

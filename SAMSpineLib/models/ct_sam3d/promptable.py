@@ -14,6 +14,7 @@ from torch import Tensor
 from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 from SAMSpineLib.models.ct_sam3d.prompt_maps import prompt_maps
 from SAMSpineLib.models.intensity import intensity_window, normalise
+from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.protocols import Answer, Encoded, Probability
 from SAMSpineLib.prompts import Prompt, Ras
 from SAMSpineLib.resampling import AIR_HU, sample
@@ -37,9 +38,14 @@ class EncodedPatch:
 class CTSAM3DPromptable:
     """Answer prompts on isotropic patches whose axes are R, A and S."""
 
-    def __init__(self, network: CTSAM3D, *, name: str, device: str = "cpu") -> None:
-        """Take a trained network to a device (`cpu`, `cuda`, ...)."""
+    def __init__(self, network: CTSAM3D, *, name: str, device: str = "cpu", precision: Precision = "auto") -> None:
+        """Take a trained network to a device (`cpu`, `cuda`, ...), to compute in a precision.
+
+        Raises:
+            ModelError: if the device cannot compute in that precision.
+        """
         self.name = name
+        self._cast = casting(precision, device)
         self.config = network.config
         self.device = torch.device(device)
         self.network = network.to(self.device).to(memory_format=torch.channels_last_3d).eval()
@@ -65,7 +71,8 @@ class CTSAM3DPromptable:
         fill = AIR_HU if volume.modality == "CT" else window[0]
         voxels = normalise(sample(volume.array, volume.grid, grid, fill=fill), window)
         image = self._tensor(voxels)
-        return EncodedPatch(grid, image, self.network.encode(image))
+        with self._cast():
+            return EncodedPatch(grid, image, self.network.encode(image))
 
     @torch.inference_mode()
     def decode(
@@ -75,15 +82,18 @@ class CTSAM3DPromptable:
         patch = _own(encoded)
         maps = prompt_maps(prompts, patch.grid, sigma_mm=self.config.click_sigma_mm, previous=previous)
         maps = maps[None].to(self.device, memory_format=torch.channels_last_3d)
-        logits, quality = self.network.decode(patch.pyramid, maps)
+        with self._cast():
+            logits, quality = self.network.decode(patch.pyramid, maps)
         channel = int(chain)
-        probability = torch.sigmoid(logits[0, channel]).float().cpu().numpy()
-        return Answer(probability, float(torch.sigmoid(quality[0, channel])))
+        probability = torch.sigmoid(logits[0, channel].float()).cpu().numpy()
+        return Answer(probability, float(torch.sigmoid(quality[0, channel].float())))
 
     @torch.inference_mode()
     def suggest(self, encoded: Encoded, mask: npt.NDArray[np.bool_], neighbour: Encoded) -> Probability:
         """Run the cross-patch prompter; see `Promptable.suggest`."""
-        heat = self.network.suggest(_own(encoded).image, self._tensor(mask.astype(np.float32)), _own(neighbour).image)
+        images = _own(encoded).image, self._tensor(mask.astype(np.float32)), _own(neighbour).image
+        with self._cast():
+            heat = self.network.suggest(*images)
         found: Probability = heat[0, 0].float().cpu().numpy()
         return found
 

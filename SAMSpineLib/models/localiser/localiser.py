@@ -12,6 +12,7 @@ from torch import Tensor
 from SAMSpineLib.models.intensity import intensity_window, normalise
 from SAMSpineLib.models.localiser.localisation import Field, Localisation
 from SAMSpineLib.models.localiser.network import OFFSET_UNIT_MM, Localiser
+from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.resampling import AIR_HU, sample
 from SAMSpineLib.volume import Grid, Volume
 
@@ -25,9 +26,16 @@ SLAB = 32
 class VolumeLocaliser:
     """Slide a trained network over a volume; `batch_size` windows go through it together."""
 
-    def __init__(self, network: Localiser, *, name: str, device: str = "cpu", batch_size: int = 1) -> None:
-        """Take the network to a device (`cpu`, `cuda`, ...)."""
+    def __init__(
+        self, network: Localiser, *, name: str, device: str = "cpu", precision: Precision = "auto", batch_size: int = 1
+    ) -> None:
+        """Take the network to a device (`cpu`, `cuda`, ...), to compute in a precision.
+
+        Raises:
+            ModelError: if the device cannot compute in that precision.
+        """
         self.name = name
+        self._cast = casting(precision, device)
         self.batch_size = batch_size
         self.config = network.config
         self.device = torch.device(device)
@@ -50,7 +58,8 @@ class VolumeLocaliser:
 
         def look(window: Tensor) -> tuple[Tensor, ...]:
             nonlocal done
-            maps = self.network(window.to(self.device, memory_format=torch.channels_last_3d))
+            with self._cast():
+                maps = self.network(window.to(self.device, memory_format=torch.channels_last_3d))
             done += len(window)
             if progress is not None:
                 progress(min(done / expected, 1.0))

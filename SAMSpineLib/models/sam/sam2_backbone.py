@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
 from SAMSpineLib.models.sam.networks import PIXEL_MEAN, PIXEL_STD
 
@@ -19,8 +20,13 @@ TOP_LEFT, BOTTOM_RIGHT = 2, 3  # how SAM 2 labels the corners of a box
 class Sam2Backbone:
     """Answer prompts with a SAM 2."""
 
-    def __init__(self, network: SAM2Base, device: str = "cpu") -> None:
-        """Take a network to a device."""
+    def __init__(self, network: SAM2Base, device: str = "cpu", precision: Precision = "auto") -> None:
+        """Take a network to a device, whose image encoder computes in a precision.
+
+        Raises:
+            ModelError: if the device cannot compute in that precision.
+        """
+        self._cast = casting(precision, device)
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.image_size: int = network.image_size
@@ -35,7 +41,8 @@ class Sam2Backbone:
     def encode(self, image: Tensor) -> Features:
         """Encode an image; see `SliceBackbone.encode`."""
         prepared = (image.to(self.device, torch.float32) - self._mean) / self._std
-        maps = self.network.forward_image(prepared[None])["backbone_fpn"]
+        with self._cast():
+            maps = self.network.forward_image(prepared[None])["backbone_fpn"]
         return Features(tuple(maps[-self.network.num_feature_levels :]), (self.image_size, self.image_size))
 
     @torch.inference_mode()

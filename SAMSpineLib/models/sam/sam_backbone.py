@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
 
 if TYPE_CHECKING:
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
 class SamBackbone:
     """Answer prompts with a SAM."""
 
-    def __init__(self, network: Sam, device: str = "cpu") -> None:
-        """Take a network to a device."""
+    def __init__(self, network: Sam, device: str = "cpu", precision: Precision = "auto") -> None:
+        """Take a network to a device, whose image encoder computes in a precision.
+
+        Raises:
+            ModelError: if the device cannot compute in that precision.
+        """
+        self._cast = casting(precision, device)
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.image_size: int = network.image_encoder.img_size
@@ -32,7 +38,8 @@ class SamBackbone:
         """Encode an image; see `SliceBackbone.encode`."""
         height, width = (int(n) for n in image.shape[-2:])
         prepared = self.network.preprocess(image.to(self.device, torch.float32))[None]
-        return Features((self.network.image_encoder(prepared),), (height, width))
+        with self._cast():
+            return Features((self.network.image_encoder(prepared),), (height, width))
 
     @torch.inference_mode()
     def decode(self, features: Features, prompts: SlicePrompts) -> Candidates:

@@ -167,3 +167,19 @@ def test_nothing_is_written_if_the_first_label_fails(
     ended = samspine("segment", case.image, tmp_path / "a.seg.nrrd", "--click", IN_L3, "--click", IN_L3, *tiny)
     assert ended.code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_precision_gives_nearly_the_same_and_one_that_is_not_there_is_said(
+    case: Any, tmp_path: Path, samspine: Any, tiny: Any
+) -> None:
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        out = tmp_path / f"{precision}.seg.nrrd"
+        ended = samspine("segment", case.image, out, "--click", IN_L3, *tiny, "--precision", precision, "--json")
+        assert ended.code == 0, ended.err
+        found[precision] = json.loads(ended.out)["labels"]["L3"]["voxels"]
+    assert found["float32"] == pytest.approx(found["bfloat16"], rel=0.05)
+    ended = samspine("segment", case.image, tmp_path / "a.seg.nrrd", "--click", IN_L3, *tiny, "--precision", "float16")
+    assert ended.code == 2
+    assert "float16 needs a CUDA device" in ended.err
+    assert not (tmp_path / "a.seg.nrrd").exists()
