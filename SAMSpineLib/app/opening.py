@@ -124,7 +124,7 @@ class Opening:
         choices = await asyncio.to_thread(numberings_of, path, table)
         if len(choices) > 1:
             self._ask(
-                f"Which structures are the numbers of {path.name}?",
+                f"Which numbering is {path.name} in?",
                 choices,
                 lambda ids: self._loading(path.name, self._labels(path, ids)),
             )
