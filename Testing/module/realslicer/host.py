@@ -33,7 +33,8 @@ class Host:
         self.errors: list[BaseException] = []
         self._hook, sys.excepthook = sys.excepthook, self._note
         self.isClosed = False
-        self.scene.Clear(False)
+        slicer.util.selectModule(module.stem)
+        self._begin_anew()
         slicer.util.mainWindow().resize(*SIZE)
         self.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         self.process()
@@ -70,6 +71,11 @@ class Host:
         if self.isClosed:
             return
         self.isClosed = True
+        self._begin_anew()
+        sys.excepthook = self._hook
+
+    def _begin_anew(self) -> None:
+        """Leave the panel and the scene, and take the panel's code anew."""
         self.leave()
         self.scene.Clear(False)
         self.process()
@@ -77,7 +83,6 @@ class Host:
             del sys.modules[name]
         slicer.util.reloadScriptedModule(self.path.stem)
         self.process()
-        sys.excepthook = self._hook
 
     # ---- what a user does
 
@@ -134,7 +139,9 @@ class Host:
 
     def key(self, sequence: str, view: str = "Red") -> None:
         """Press a key or a combination ("N", "Ctrl+Z", "Esc") while a view has the focus."""
-        slicer.util.mainWindow().activateWindow()
+        window = slicer.util.mainWindow()
+        window.activateWindow()
+        self.wait_until(lambda: window.isActiveWindow)
         self.view(view).sliceView().VTKWidget().setFocus()
         self.process()
         events.type_key(sequence)
