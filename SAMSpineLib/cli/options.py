@@ -31,3 +31,17 @@ Ids = Annotated[
         show_default=False,
     ),
 ]
+Direction = Annotated[
+    Literal["axial", "sagittal", "coronal"] | None,
+    typer.Option(
+        "--direction",
+        help="For networks that work slice by slice: which slices are prompted. Without it those that were acquired.",
+        show_default=False,
+    ),
+]
+Propagate = Annotated[
+    bool,
+    typer.Option("--propagate/--one-slice", help="For networks that work slice by slice: follow the structure beyond."),
+]
+# The normals (RAS) of the directions.
+NORMALS = {"axial": (0.0, 0.0, 1.0), "sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from SAMSpineLib.cli.console import counting, natives_silent, note, number, prin
 from SAMSpineLib.cli.prompt_text import read_prompts
 from SAMSpineLib.errors import LabelError, OutputError, PromptError, SAMSpineError
 from SAMSpineLib.labels import Label, LabelTable, spine_labels
-from SAMSpineLib.prompts import Box, Point, Prompt
+from SAMSpineLib.prompts import Box, MaskPrompt, Point, Prompt, Ras
 
 if TYPE_CHECKING:
     from SAMSpineLib.engine.scripted import LabelReport
@@ -58,6 +59,8 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Let structures take voxels that others have already.")
     ] = False,
+    direction: options.Direction = None,
+    propagate: options.Propagate = True,
     device: options.Device = "cpu",
     precision: options.Precision = "auto",
     as_json: options.Json = False,
@@ -67,7 +70,9 @@ def command(
     OUT is written whole or not at all, and replaces a file of that name. A name may be a vertebra (L3), sacrum,
     'disc L3-L4', 'spinal canal' or spine (the whole one).
     """
-    orders = read_prompts(click or (), box or (), spine_labels())
+    normal = options.NORMALS[direction] if direction is not None else None
+    given = read_prompts(click or (), box or (), spine_labels())
+    orders = {label: [facing(one, normal) for one in prompts] for label, prompts in given.items()}
     check_output(out, image)
     session, table, notices = open_session(
         image,
@@ -86,12 +91,17 @@ def command(
         from SAMSpineLib.engine.scripted import run_prompts
 
         with counting("Segmenting") as tell:
-            reports.extend(run_prompts(session, orders, overwrite=overwrite, progress=tell))
+            reports.extend(run_prompts(session, orders, overwrite=overwrite, propagate=propagate, progress=tell))
     write(session, out, table)
     for report in reports:
         if not report.voxels:
             note(f"{report.label.name} is empty: nothing was found there, or other labels hold it (see --overwrite)")
     show(reports, out, model, notices, as_json=as_json)
+
+
+def facing(prompt: Prompt, normal: Ras | None) -> Prompt:
+    """Return a prompt as drawn in a slice that faces a direction."""
+    return prompt if isinstance(prompt, MaskPrompt) else replace(prompt, normal=normal)
 
 
 def check_output(out: Path, image: Path) -> None:

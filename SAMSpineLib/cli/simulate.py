@@ -41,6 +41,8 @@ def command(
     placement: Annotated[
         Literal["deepest", "random"], typer.Option(help="Where in the error: at its deepest voxel, or at any.")
     ] = "deepest",
+    direction: options.Direction = None,
+    propagate: options.Propagate = True,
     series: options.Series = None,
     weights: options.Weights = None,
     device: options.Device = "cpu",
@@ -50,6 +52,7 @@ def command(
 
     It segments the structures of a truth one by one.
     """
+    from SAMSpineLib.engine.in_slices import InSlices
     from SAMSpineLib.engine.session import Session
     from SAMSpineLib.evaluation.curves import RobotSettings
     from SAMSpineLib.evaluation.joining import labels_in, simulate_structures
@@ -64,11 +67,15 @@ def command(
     for text in (*image.notices, *known.notices):
         note(text)
     with working(f"Loading {model}"):
-        session = Session(build_promptable(model, weights=weights, device=device))
+        network = build_promptable(model, weights=weights, device=device)
+        session = Session(network)
+    robot: Session | InSlices = session
+    if network.slicewise is not None:
+        robot = InSlices(session, options.NORMALS[direction] if direction is not None else None, propagate=propagate)
     settings = RobotSettings(clicks, jitter, seed, placement)
     chosen = list(dict.fromkeys(asked or labels_in(known.volume, table)))
     with counting("Simulating") as tell:
-        report = simulate_structures(session, image.volume, known.volume, chosen, settings, tell)
+        report = simulate_structures(robot, image.volume, known.volume, chosen, settings, tell)
     if as_json:
         print_json({"labels": report.to_json()["labels"]})
     else:

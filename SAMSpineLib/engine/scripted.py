@@ -32,6 +32,7 @@ def run_prompts(
     orders: Mapping[Label, Sequence[Prompt]],
     *,
     overwrite: bool = False,
+    propagate: bool = True,
     progress: Counted | None = None,
 ) -> Iterator[LabelReport]:
     """Give a session all prompts of each label and yield a report when a label is done.
@@ -43,6 +44,7 @@ def run_prompts(
         session: with its volume set.
         orders: the prompts of each label in their order.
         overwrite: whether a label may take voxels from others.
+        propagate: whether a network that works slice by slice follows each label beyond its prompted slices.
         progress: called as (prompts done, prompts in all, name of the label).
     """
     total, done = sum(len(prompts) for prompts in orders.values()), 0
@@ -55,12 +57,15 @@ def run_prompts(
                 given += 1
                 if progress is not None:
                     progress(done + given, total, label.name)
+            if propagate and session.follows:
+                given += 1
+                patches = len(session.propagate()[0].visited)
         except BaseException:
             for _ in range(given):
                 session.undo()
             raise
-        done += given
-        yield _report(session, label, given, patches, time.perf_counter() - started)
+        done += len(prompts)
+        yield _report(session, label, len(prompts), patches, time.perf_counter() - started)
 
 
 def _report(session: Session, label: Label, prompts: int, patches: int, seconds: float) -> LabelReport:

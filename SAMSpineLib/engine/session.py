@@ -177,6 +177,11 @@ class Session(Selection):
                 updates.append(self.attempt(partial(self._commit, replace(state, answers=answers[label.value]))))
         return tuple(updates)
 
+    @property
+    def follows(self) -> bool:
+        """Tell whether the selected label can be followed from a prompted slice; see `propagate`."""
+        return any(one.prompted for one in self._state.slices)
+
     def next_candidate(self) -> MaskUpdate:
         """Take the next of the masks that were offered on the slice that was prompted last; undo takes it back.
 

@@ -1,0 +1,129 @@
+"""Checkpoints of others, from the file to a segmentation: SAM and SAM 2 wherever `--model` is taken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from SAMSpineLib.io import read_segmentation, write_segmentation, write_volume
+from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.volume import Volume
+
+from .conftest import IN_L3
+
+L3 = spine_labels().by_name("L3").value
+
+
+@pytest.fixture
+def small_sam2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give weights at random for a SAM 2.1 that is much smaller than any, and let it be the tiny one."""
+    from SAMSpineLib.models.sam.config import SAM2_CONFIGS, Sam2Config
+    from SAMSpineLib.models.sam.networks import build_sam2
+    from SAMSpineLib.models.weights import save_weights
+
+    small = Sam2Config(
+        16, 1, (1, 1, 3, 1), (3,), image_size=64, channels=32, memory_channels=16, memory_layers=1, memory_hidden=32
+    )
+    monkeypatch.setitem(SAM2_CONFIGS, "sam2.1-tiny", small)
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    return save_weights(tmp_path / "small.safetensors", build_sam2(small), {})
+
+
+@pytest.fixture
+def block(tmp_path: Path) -> Path:
+    """Give an image of 6 x 10 x 12 mm on disk."""
+    array = np.random.default_rng(0).integers(-500, 1200, (6, 10, 12)).astype(np.int16)
+    write_volume(tmp_path / "block.nii.gz", Volume.from_array(array, np.eye(4)))
+    return tmp_path / "block.nii.gz"
+
+
+def marked(path: Path) -> np.ndarray:
+    found = read_segmentation(path, spine_labels())
+    return np.argwhere(found.labels == L3)
+
+
+@pytest.mark.parametrize("direction", [None, "sagittal"])
+def test_a_click_in_one_slice_is_followed_through_the_stack(
+    direction: str | None, samspine: Any, block: Path, tmp_path: Path, small_sam2: Path
+) -> None:
+    words = (
+        "segment",
+        block,
+        tmp_path / "out.nrrd",
+        "--click",
+        "L3:+:6,5,3",
+        "--model",
+        "sam2.1-tiny",
+        "--weights",
+        small_sam2,
+        "--json",
+    )
+    ended = samspine(*words, *(("--direction", direction) if direction else ()))
+    assert ended.code == 0, ended.err
+    one = json.loads(ended.out)["labels"]["L3"]
+    assert one["prompts"] == 1
+    assert one["voxels"] == len(marked(tmp_path / "out.nrrd")) > 0
+    assert one["patches"] > 1
+
+
+def test_without_following_only_the_slice_is_marked(
+    samspine: Any, block: Path, tmp_path: Path, small_sam2: Path
+) -> None:
+    words = (
+        "segment",
+        block,
+        tmp_path / "out.nrrd",
+        "--click",
+        "L3:+:6,5,3",
+        "--model",
+        "sam2.1-tiny",
+        "--weights",
+        small_sam2,
+        "--one-slice",
+    )
+    ended = samspine(*words, "--direction", "coronal", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["labels"]["L3"]["patches"] == 1
+    assert set(marked(tmp_path / "out.nrrd")[:, 1]) == {5}
+
+
+def test_a_robot_clicks_in_slices(samspine: Any, block: Path, tmp_path: Path, small_sam2: Path) -> None:
+    truth = np.zeros((6, 10, 12), np.uint16)
+    truth[1:5, 2:8, 3:9] = L3
+    write_segmentation(tmp_path / "truth.nii.gz", truth, Volume.from_array(truth, np.eye(4)).grid, spine_labels())
+    words = (
+        "--model",
+        "sam2.1-tiny",
+        "--weights",
+        small_sam2,
+        "--labels",
+        "L3",
+        "--clicks",
+        2,
+        "--direction",
+        "sagittal",
+        "--json",
+    )
+    ended = samspine("simulate", block, tmp_path / "truth.nii.gz", "--ids", "samspine", *words)
+    assert ended.code == 0, ended.err
+    curve = json.loads(ended.out)["labels"]["L3"]
+    assert len(curve["dice"]) == 2
+    assert all(0 <= value <= 1 for value in curve["dice"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["sam", "sam2"])
+def test_a_checkpoint_in_meta_s_own_format_answers_a_click(
+    file: str, meta_files: Any, samspine: Any, case: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMSPINE_MODELS", str(tmp_path / "mine"))
+    assert samspine("models", "add", getattr(meta_files, file), "--name", "mine").code == 0
+    words = ("segment", case.image, tmp_path / "out.nrrd", "--click", IN_L3, "--model", "mine", "--one-slice")
+    ended = samspine(*words)
+    assert ended.code == 0, ended.err
+    assert len(marked(tmp_path / "out.nrrd"))
