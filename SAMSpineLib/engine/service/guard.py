@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import time
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,11 @@ from SAMSpineLib.engine.service.protocol import MESSAGE_TYPE, PROTOCOL, PROTOCOL
 from SAMSpineLib.engine.service.settings import ServiceSettings
 from SAMSpineLib.errors import EngineError
 
+# A message has to bring at least this many bytes in the time that one part may take.
+SLOWEST = 2**16
+TOO_SLOW = "The message did not arrive in time; send it again"
+# Without having read the body the connection cannot be used again.
+CLOSE = {"Connection": "close"}
 OPEN_PATHS = ("/health",)
 
 
@@ -57,21 +63,23 @@ class Guard:
         return f"The message is larger than the {self._settings.message_bytes} bytes that are allowed"
 
     def _bounded(self, receive: Receive) -> Receive:
-        """Return a `receive` that stops at the limit of size, and does not wait for ever."""
-        seen, over = 0, False
+        """Return a `receive` that stops at the limit of size, and waits neither for ever nor for one byte at a time."""
+        seen, over, begun = 0, False, time.monotonic()
 
         async def bounded() -> Message:
             nonlocal seen, over
             if over:
                 return await receive()
+            patience = self._settings.body_seconds
+            left = begun + patience * (1 + seen / SLOWEST) - time.monotonic()
             try:
-                message = await asyncio.wait_for(receive(), self._settings.body_seconds)
+                message = await asyncio.wait_for(receive(), min(patience, max(left, 0.0)))
             except TimeoutError:
-                raise HTTPException(408, "The message did not arrive in time; send it again") from None
+                raise HTTPException(408, TOO_SLOW, CLOSE) from None
             seen += len(message.get("body", b""))
             over = not message.get("more_body", False)
             if seen > self._settings.message_bytes:
-                raise HTTPException(413, self._too_large)
+                raise HTTPException(413, self._too_large, CLOSE)
             return message
 
         return bounded
@@ -80,8 +88,7 @@ class Guard:
 async def _refuse(send: Send, status: int, text: str) -> None:
     body = json.dumps({"error": {"type": EngineError.__name__, "message": text}}).encode()
     headers = [(b"content-type", MESSAGE_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    # Without having read the body the connection cannot be used again.
-    headers.append((b"connection", b"close"))
+    headers += [(name.lower().encode(), value.encode()) for name, value in CLOSE.items()]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from SAMSpineLib.engine.service.hosting import Hosting
 
 try:
+    import h11
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as error:
@@ -46,17 +47,43 @@ class Address:
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP with somebody who has to say what is wanted in good time, or is hung up on."""
+    """HTTP with somebody who has to say what is wanted in good time, or is hung up on.
+
+    That holds for the first request and for every later one on the same connection: one that is begun has to be said
+    to the end of its headers within `seconds`. Between two requests a client may be silent as long as it likes.
+    """
 
     seconds = 30.0
+    _unsaid: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, not for ever."""
         super().connection_made(transport)
         self.loop.call_later(self.seconds, self._hang_up_on_the_silent)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._wait_for_headers(begun=False)
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """Take what has come, and see whether a request was begun and not said to the end."""
+        super().handle_events()
+        self._wait_for_headers(begun=self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0]))
+
+    def _wait_for_headers(self, *, begun: bool) -> None:
+        if begun and self._unsaid is None:
+            self._unsaid = self.loop.call_later(self.seconds, self._hang_up)
+        elif not begun and self._unsaid is not None:
+            self._unsaid.cancel()
+            self._unsaid = None
+
     def _hang_up_on_the_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        if self.cycle is None:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if not self.transport.is_closing():
             self.transport.close()
 
 

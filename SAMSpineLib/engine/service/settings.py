@@ -23,7 +23,7 @@ class ServiceSettings:
         waiting: calls of one session that may wait for their turn.
         computing: sessions that may compute at the same time.
         idle_seconds: after this time without a call a session is closed, and a volume without a session forgotten.
-        body_seconds: time that the next part of a message may take to arrive.
+        body_seconds: time that the headers of a message, and each next part of it, may take to arrive.
         connections: connections at once.
     """
 

@@ -1,7 +1,7 @@
 """Run an engine with fake networks as a process of its own: `python fake_engine.py FOLDER`.
 
-Where FOLDER holds a file `stall-NAME` (a click, a spine), the engine renames it to `stalled-NAME` at that point and
-sleeps: whoever waits for that file can kill the engine there, and the next engine finds nothing to stall at.
+Where FOLDER holds a file `stall-NAME` (an upload, a click, a spine), the engine renames it to `stalled-NAME` at that
+point and sleeps: whoever waits for that file can kill the engine there, and the next engine finds nothing to stall at.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 from types import ModuleType
 
+import h11
+
 from SAMSpineLib.engine.fallback import Networks
+from SAMSpineLib.engine.service import listening
 from SAMSpineLib.engine.service.hosting import Hosting
 from SAMSpineLib.engine.service.listening import Address, bound, build_server, end_with_stdin, handshake
 
@@ -47,13 +50,20 @@ def main(folder: Path) -> None:
             stall(folder, "spine")
             return super().localise(volume, progress=progress)
 
+    class StallingProtocol(listening.PatientProtocol):
+        def data_received(self, data):
+            super().data_received(data)
+            if self.conn.their_state is h11.SEND_BODY and self.scope["method"] == "PUT":
+                stall(folder, "upload")  # a part of the body is here, the rest is not
+
+    listening.PatientProtocol = StallingProtocol
     address = Address()
     hosting = Hosting(Networks(lambda _: Model(), lambda _: Localiser()))
-    server, listening = build_server(hosting, address, "token of a fake engine"), bound(address)
+    server, socket = build_server(hosting, address, "token of a fake engine"), bound(address)
     end_with_stdin(server.stop)
-    sys.stdout.write(handshake(listening, address, "token of a fake engine") + "\n")
+    sys.stdout.write(handshake(socket, address, "token of a fake engine") + "\n")
     sys.stdout.flush()
-    server.run(sockets=[listening])
+    server.run(sockets=[socket])
 
 
 if __name__ == "__main__":

@@ -93,6 +93,73 @@ def test_one_who_says_nothing_is_hung_up_on(serve, fake):
             wire.close()
 
 
+def until_hung_up(wire: socket.socket, *, seconds: float = 5.0) -> bytes:
+    """Send one byte of a header now and then, and return what is heard before the other side hangs up."""
+    heard, end = b"", time.monotonic() + seconds
+    wire.settimeout(0.05)
+    while time.monotonic() < end:
+        try:
+            wire.sendall(b"x")
+            part = wire.recv(4096)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return heard
+        if not part:
+            return heard
+        heard += part
+    msg = f"Still connected after {seconds} s, heard {heard!r}"
+    raise TimeoutError(msg)
+
+
+HEALTHY = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def is_healthy(wire: socket.socket) -> bool:
+    """Read one answer to `HEALTHY`, and no more."""
+    heard = b""
+    while not heard.endswith(b'{"status":"ok"}'):
+        part = wire.recv(1)
+        if not part:
+            return False
+        heard += part
+    return b" 200 " in heard
+
+
+def test_one_who_drips_the_headers_of_a_later_request_is_hung_up_on(serve, fake):
+    with serve(fake(), body_seconds=0.5) as engine:
+        wire = raw(engine, HEALTHY)
+        assert is_healthy(wire)
+        wire.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+        assert until_hung_up(wire) == b""
+        # The beginning of a request may come in one part with the end of the one before it.
+        wire = raw(engine, HEALTHY + "GET /health HT")
+        assert is_healthy(wire)
+        assert wire.recv(4096) == b""
+
+
+def test_one_who_is_silent_between_two_requests_is_kept(serve, fake):
+    with serve(fake(), body_seconds=0.3) as engine:
+        wire = raw(engine, HEALTHY)
+        for _ in range(2):
+            assert is_healthy(wire)
+            time.sleep(0.7)
+            wire.sendall(HEALTHY[:20].encode())
+            time.sleep(0.05)
+            wire.sendall(HEALTHY[20:].encode())
+        assert is_healthy(wire)
+
+
+def test_one_who_drips_a_body_is_told_so(serve, fake, token):
+    with serve(fake(), body_seconds=0.5) as engine:
+        wire = raw(
+            engine,
+            f"POST /sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{",
+        )
+        assert b" 408 " in until_hung_up(wire).split(b"\r\n")[0]
+
+
 def test_one_who_hangs_up_in_the_middle_leaves_nothing_behind(engine, outside, ct):
     path = outside.open(ct)
     auth = f"Host: x\r\nAuthorization: {outside.headers['Authorization']}\r\n"

@@ -105,7 +105,23 @@ def test_after_a_kill_every_step_can_still_be_undone_and_redone(child, ct, open_
     np.testing.assert_array_equal(child.result, before)
 
 
-def test_killed_during_an_upload_the_volume_arrives_all_the_same(child, notes):
+def test_killed_in_the_middle_of_an_uploads_body_the_volume_arrives_all_the_same(child, tmp_path, notes):
+    """The engine has read a part of the voxels and not the rest when it dies; what was accepted before goes on."""
+    array = np.random.default_rng(0).integers(-1000, 1000, (60, 256, 256)).astype(np.int16)
+    volume = Volume.from_array(array, np.diag([1.0, 1.0, 1.0, 1.0]))
+    child.mirror.way = Way(compression=0)
+    thread, shares = killing_at(child, tmp_path, "upload"), []
+    child.set_volume(volume, progress=shares.append)
+    thread.join(5)
+    assert not thread.is_alive()
+    assert (tmp_path / "stalled-upload").exists()
+    assert shares.count(0.0) >= 2  # it was begun anew
+    child.select(L3)
+    assert child.add(Point((128.0, 128.0, 30.0))).mask.any()
+    assert notes == []  # nothing of the user's was lost
+
+
+def test_killed_between_two_pieces_of_an_upload_the_volume_arrives_all_the_same(child, notes):
     array = np.random.default_rng(0).integers(-1000, 1000, (60, 256, 256)).astype(np.int16)
     volume, shares = Volume.from_array(array, np.diag([1.0, 1.0, 1.0, 1.0])), []
     child.mirror.way = Way()
