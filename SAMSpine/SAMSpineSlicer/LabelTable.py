@@ -8,7 +8,7 @@ import qt
 from SAMSpineLib.mrml.review_list import SegmentRow
 
 VISIBLE, COLOUR, NAME, MILLILITRES, STATUS = range(5)
-WIDTHS = {VISIBLE: 48, COLOUR: 48, NAME: 62, MILLILITRES: 80}  # what Slicer's panel has room for beside the status
+WIDTHS = {VISIBLE: 48, COLOUR: 48, NAME: 62, MILLILITRES: 86}  # what Slicer's panel has room for beside the status
 
 
 class LabelTable:
@@ -63,7 +63,8 @@ class LabelTable:
             if column != NAME:
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
             if column == COLOUR:
-                item.setBackground(qt.QBrush(qt.QColor(*(round(255 * part) for part in row.colour))))
+                # Not the background: the selection would cover it.
+                item.setData(qt.Qt.DecorationRole, qt.QColor(*(round(255 * part) for part in row.colour)))
             self._table.setItem(index, column, item)
 
     def _onSelection(self) -> None:

@@ -334,4 +334,4 @@ class Panel:
         title = self.connection.queue.title if self.connection is not None else ""
         alive = self.connection is not None and self.connection.engine.is_alive
         self.ui.readinessLabel.text = title or (_("Ready") if alive else _("Not started"))
-        self.ui.deviceLabel.text = state.serverAddress or state.device
+        self.ui.deviceLabel.text = f"{state.serverAddress or state.device}:"

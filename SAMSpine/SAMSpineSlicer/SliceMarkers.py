@@ -62,12 +62,20 @@ class SliceMarkers:
         if len(self._stroke) > 1:
             lines.append((self._stroke, GREY))
         self._fill(lines, polygons)
+        self._comeToTop()
         self._view.scheduleRender()
 
     def remove(self) -> None:
         """Leave the view as it was."""
         self._renderer().RemoveViewProp(self._actor)
         self._view.scheduleRender()
+
+    def _comeToTop(self) -> None:
+        """Be drawn last: what Slicer draws of a segment that came later would cover the prompts in it."""
+        renderer = self._renderer()
+        if renderer.GetViewProps().GetLastProp() is not self._actor:
+            renderer.RemoveViewProp(self._actor)
+            renderer.AddViewProp(self._actor)
 
     def _fill(self, lines: list[Any], polygons: list[Any]) -> None:
         points, colours = vtk.vtkPoints(), vtk.vtkUnsignedCharArray()

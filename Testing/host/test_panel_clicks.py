@@ -162,6 +162,18 @@ def test_markers_are_drawn_only_where_their_slice_is(l3: Any) -> None:
     assert views["Red"].count == 0
 
 
+def test_markers_are_drawn_over_what_came_later(l3: Any) -> None:
+    from vtkmodules.vtkRenderingCore import vtkActor2D
+
+    renderer = l3.host.view("Red").sliceView().renderWindow().GetRenderers().GetFirstRenderer()
+    ours, other = l3.panel.clicks.views["Red"]._actor, vtkActor2D()
+    renderer.AddViewProp(other)
+    l3.click("L4", key="N")
+    l3.settle()
+    assert renderer.GetViewProps().GetLastProp() is ours
+    renderer.RemoveViewProp(other)
+
+
 def test_out_of_view_the_panel_takes_neither_keys_nor_clicks(l3: Any) -> None:
     l3.host.leave()
     mode = l3.state.mode
