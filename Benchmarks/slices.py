@@ -72,10 +72,10 @@ def _clicks(network: Any, volume: Volume) -> dict[str, float]:
     back = [(plain(index), ours(index)) for index in reversed(range(SCROLLED))]
     again = [(plain(30), ours(30)) for _ in range(15)]
     return {
-        "slice_first_click_plain_ms": median([one for one, _ in first]),
-        "slice_first_click_ms": median([one for _, one in first]),
-        "slice_repeated_click_plain_ms": median([one for one, _ in again]),
-        "slice_repeated_click_ms": median([one for _, one in again]),
+        "slice_first_click_plain_ms": median(1000 * one for one, _ in first),
+        "slice_first_click_ms": median(1000 * one for _, one in first),
+        "slice_repeated_click_plain_ms": median(1000 * one for one, _ in again),
+        "slice_repeated_click_ms": median(1000 * one for _, one in again),
         "ratio_slice_first_click": _ratio(first),
         "ratio_slice_repeated_click": _ratio(again),
         "ratio_60_slices_there": _ratio(first),

@@ -331,7 +331,8 @@ class Session(Selection):
     def _paint(self, target: LabelMap, mask: npt.NDArray[np.bool_], value: int) -> tuple[int, ...]:
         """Set a label's voxels; other labels keep theirs unless overwriting was asked for. Return who lost voxels."""
         if not self._overwrite:
-            mask = mask & (target == 0)
+            target[mask & (target == 0)] = value
+            return ()
         lost = np.unique(target[mask])
         target[mask] = value
         return tuple(int(one) for one in lost if one not in (0, value))
