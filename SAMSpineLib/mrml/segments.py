@@ -42,8 +42,9 @@ def create_segmentation(scene: Any, volume_node: Any, name: str) -> Any:
     """Add an empty vtkMRMLSegmentationNode on the lattice of a volume node, under the same parent transform."""
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    # The transform comes first: the geometry is kept in the segmentation's own coordinates, and saving follows it.
     node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     return node
 
 
