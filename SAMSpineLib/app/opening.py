@@ -103,9 +103,9 @@ class Opening:
         self._app.show(volume, name)
         self._app.tell("; ".join((f"{name} is open: choose a tool and click on a vertebra", *notices)))
         if found.is_dicom:
-            bench = self._app.bench
+            node = self._app.stage.volume_node
             source = await asyncio.to_thread(_source_of, found.path, series)
-            if bench is self._app.desk.bench:
+            if node is self._app.stage.volume_node:
                 self.source = source
 
     async def _phantom(self) -> None:
@@ -137,7 +137,7 @@ class Opening:
         if bench is not app.desk.bench:
             return
         written = write_labelmap(bench.node, bench.table, labels, bench.grid)
-        app.tell(f"{len(written)} segments are there to go on with")
+        app.tell(f"Segments to go on with: {len(written)}")
         app.go_on(Workbench(bench.volume_node, bench.node), selected=written[0])
 
     def _show_bundle(self, bundle: Bundle) -> None:
@@ -148,9 +148,7 @@ class Opening:
             app.tell("; ".join((f"{bundle.name} is open, without segments", *bundle.notices)))
             return
         bench = app.stage.read_segments(bundle.segments)
-        app.tell(
-            "; ".join((f"{bundle.name} is open, with {len(bench.labels)} segments to go on with", *bundle.notices))
-        )
+        app.tell("; ".join((f"{bundle.name} is open; segments to go on with: {len(bench.labels)}", *bundle.notices)))
         app.go_on(bench, _prompts_for(bench.node, bundle), bundle.selected)
 
 

@@ -23,7 +23,8 @@ Examples:
 
 def command(
     image: Annotated[
-        Path | None, typer.Argument(metavar="CT", help="NIfTI, NRRD, MetaImage, or a folder of DICOM files.")
+        Path | None,
+        typer.Argument(metavar="CT", help="NIfTI, NRRD, MetaImage, a folder of DICOM files, or a scene (.mrb)."),
     ] = None,
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one, which is printed.")] = 0,

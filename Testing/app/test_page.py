@@ -326,7 +326,7 @@ def test_the_numbering_of_a_label_map_is_asked_where_several_fit(
     a_screen.page.wait_for_selector("#choices")
     assert "theirs_label.nii.gz" in a_screen.state("message")
     a_screen.page.get_by_text("TotalSegmentator: L5, L4").click()
-    a_screen.wait("state('message').includes('2 segments are there')")
+    a_screen.wait("state('message').includes('Segments to go on with: 2')")
     a_screen.wait("state('segments').filter(one => one.ml && ['L4', 'L5'].includes(one.name)).length === 2")
 
 

@@ -144,7 +144,7 @@ def test_the_bundle_opens_in_the_app_and_its_prompts_go_on(
     one_click = a_screen.labels(tmp_path, a_series)
     assert not np.array_equal(one_click, what_was_saved)
     upload(a_screen, [bundle])
-    a_screen.wait("state('message').includes('1 segments to go on with')")
+    a_screen.wait("state('message').includes('segments to go on with: 1')")
     a_screen.wait_idle()
     assert a_screen.state("selected") == "L3"
     assert np.array_equal(a_screen.labels(tmp_path, a_series), what_was_saved)
