@@ -80,7 +80,7 @@ def serve(folder: Path, *arguments: str) -> Iterator[Served]:
         yield Served(found.group(), process, log)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=SECONDS)
 
 
 @contextmanager
