@@ -48,8 +48,12 @@ class Panel:
         self._guiTag: Any = None
         self._nodeTag: Any = None
         self._isDirty, self._isGone = False, False
+        self._refreshTimer = qt.QTimer(ui.statusLabel)  # Slicer keeps each timer of QTimer.singleShot until it ends
+        self._refreshTimer.setSingleShot(True)
+        self._refreshTimer.connect("timeout()", self._refresh)
         self._wish = ""  # name of the segment that was selected last, should it be removed
         self._laid: tuple[Any, ...] = ()
+        self._layouts: Any = None  # whose changes we follow while we are in view
         self.connection: Connection | None = None
         self.desk = Desk(self._post, tell=self.tell, changed=self.refreshSoon, new_mirror=self._newMirror)
         self.clicks = SliceClicks(self._onDrawn, self._onMarker, self._onPicked)
@@ -96,9 +100,9 @@ class Panel:
         """Come into view: keys and clicks are ours from here on."""
         self.clicks.install()
         self.shortcuts.install()
-        manager = slicer.app.layoutManager()
-        if manager is not None:
-            manager.connect("layoutChanged(int)", self._onLayout)
+        if self._layouts is None and slicer.app.layoutManager() is not None:
+            self._layouts = slicer.app.layoutManager()
+            self._layouts.connect("layoutChanged(int)", self._onLayout)
         self.attempt(self.models.offer)
         self._onParameters()
 
@@ -106,16 +110,17 @@ class Panel:
         """Go out of view: give keys and clicks back."""
         self.shortcuts.remove()
         self.clicks.remove()
-        manager = slicer.app.layoutManager()
-        if manager is not None:
-            manager.disconnect("layoutChanged(int)", self._onLayout)
+        if self._layouts is not None:
+            self._layouts.disconnect("layoutChanged(int)", self._onLayout)
+            self._layouts = None
 
     def cleanup(self) -> None:
         """Stop timers, processes and observers for good."""
         self._isGone = True
+        self._refreshTimer.stop()
+        self._refreshTimer.disconnect("timeout()", self._refresh)
         self.setParameterNode(None)
-        self.shortcuts.remove()
-        self.clicks.remove()
+        self.exit()
         if self.connection is not None:
             self.connection.close()
             self.connection = None
@@ -174,7 +179,7 @@ class Panel:
         """Show what has changed when Qt has time, once for all changes until then."""
         if not self._isDirty and not self._isGone:
             self._isDirty = True
-            qt.QTimer.singleShot(0, self._refresh)
+            self._refreshTimer.start(0)
 
     # The nodes.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,11 @@ def test_nothing_is_left_when_the_panel_goes(l3: Any) -> None:
     l3.host.leave()
     assert observers(l3) == before
     assert actors(l3) == drawn
+
+
+def test_nothing_holds_a_panel_that_was_reloaded(host: Any) -> None:
+    panel = weakref.ref(host.widget.panel)
+    host.widget.onReload()
+    host.process()
+    gc.collect()
+    assert panel() is None
