@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from SAMSpineLib.errors import GeometryError, LabelError
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.mask_update import MaskUpdate
-from SAMSpineLib.mrml.geometry import vtk_from_matrix
 from SAMSpineLib.mrml.scene import headless_scene
 from SAMSpineLib.mrml.segments import create_segmentation, ensure_segment, read_segment, write, write_labelmap
 from SAMSpineLib.mrml.volumes import node_from_volume, volume_from_node
@@ -388,20 +387,3 @@ def test_any_sequence_of_writes_leaves_what_arrays_would_hold(
             node.CreateClosedSurfaceRepresentation()
         for each, segment_id in ids.items():
             assert np.array_equal(read_segment(node, segment_id, volume.grid), model[each])
-
-
-def test_under_a_parent_transform_a_new_segmentation_keeps_the_volumes_own_lattice(
-    scene: Any, a_volume: Volume
-) -> None:
-    """Saving puts the voxels on this lattice: were it that of the world, they would be resampled."""
-    plain = create_segmentation(scene, node_from_volume(scene, a_volume), "plain")
-    parent = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-    matrix = vtk_from_matrix(np.array([[0.0, -1, 0, 30], [0.8, 0, -0.6, 5], [0.6, 0, 0.8, -9], [0, 0, 0, 1]]))
-    parent.SetMatrixTransformToParent(matrix)
-    volume = node_from_volume(scene, a_volume)
-    volume.SetAndObserveTransformNodeID(parent.GetID())
-    moved = create_segmentation(scene, volume, "moved")
-    name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    geometry = [one.GetSegmentation().GetConversionParameter(name) for one in (plain, moved)]
-    assert geometry[0]
-    assert geometry[0] == geometry[1]

@@ -9,10 +9,12 @@ import pytest
 
 pytest.importorskip("slicer")
 
+import slicer
 from scipy.spatial.transform import Rotation
 
 from SAMSpineLib.errors import GeometryError
 from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.mrml.geometry import vtk_from_matrix
 from SAMSpineLib.mrml.segments import create_segmentation, read_segment, write_labelmap
 from SAMSpineLib.mrml.transforms import write_transform
 from SAMSpineLib.mrml.volumes import node_from_volume, volume_from_node
@@ -129,3 +131,20 @@ def test_what_is_no_transform_is_refused_and_leaves_no_node(
     with pytest.raises(GeometryError, match=words):
         write_transform(scene, values, "bad", grid)
     assert scene.GetNumberOfNodes() == before
+
+
+def test_under_a_parent_transform_a_new_segmentation_keeps_the_volumes_own_lattice(
+    scene: Any, a_volume: Volume
+) -> None:
+    """Saving puts the voxels on this lattice: were it that of the world, they would be resampled."""
+    plain = create_segmentation(scene, node_from_volume(scene, a_volume), "plain")
+    parent = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = vtk_from_matrix(np.array([[0.0, -1, 0, 30], [0.8, 0, -0.6, 5], [0.6, 0, 0.8, -9], [0, 0, 0, 1]]))
+    parent.SetMatrixTransformToParent(matrix)
+    volume = node_from_volume(scene, a_volume)
+    volume.SetAndObserveTransformNodeID(parent.GetID())
+    moved = create_segmentation(scene, volume, "moved")
+    name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    geometry = [one.GetSegmentation().GetConversionParameter(name) for one in (plain, moved)]
+    assert geometry[0]
+    assert geometry[0] == geometry[1]
