@@ -9,6 +9,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.atlas.stored_file import StoredFile, described, packed, unlink
 from SAMSpineLib.errors import OutputError, SAMSpineError, VolumeError
+from SAMSpineLib.file_lock import held
 from SAMSpineLib.resources import resource_path
 from SAMSpineLib.safe_write import replacing
 from SAMSpineLib.volume import Volume
@@ -26,6 +28,9 @@ from SAMSpineLib.volume import Volume
 INDEX = "index.json"
 VERSION = 1
 FOLDER_VARIABLE = "SAMSPINE_ATLASES"
+LOCK = ".lock"
+# A change takes far less than this; what is to be added may be the work of hours.
+PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,19 @@ class AtlasLibrary:
         levels = tuple(level.name for level in atlas.levels)
         about = (atlas.source, atlas.licence, atlas.note, datetime.now(UTC).date().isoformat())
         entry = AtlasEntry(atlas.name, files[0], files[1] if len(files) > 1 else None, levels, *about)
+        with self._changing():
+            self.check_free([atlas.name])
+            self._add(entry, contents)
+        return entry
+
+    def _changing(self) -> AbstractContextManager[None]:
+        """Hold the library for one change: of two at a time, one would lose its line of the index."""
+        return held(self.folder / LOCK, f"A change of the atlases in {self.folder}", patience_s=PATIENCE_S)
+
+    def _add(self, entry: AtlasEntry, contents: dict[str, bytes]) -> None:
+        """Write the files of a new entry, then the index; nothing stays if that fails."""
         written: list[Path] = []
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             for file, data in contents.items():
                 _write(self.folder / file, data)
                 written.append(self.folder / file)
@@ -113,7 +128,6 @@ class AtlasLibrary:
             if isinstance(error, OSError):
                 raise _unwritable(self.folder, error) from error
             raise
-        return entry
 
     def check_free(self, names: Iterable[str]) -> None:
         """Make sure that atlases can be added under these names; worth asking before hours of work.
@@ -140,11 +154,13 @@ class AtlasLibrary:
             OutputError: if the library must not be changed, or cannot be.
         """
         self._check_writable()
-        entry = self._entry_of(name)
-        try:
-            self._write_index({key: one for key, one in self.entries().items() if key != name})
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
+        self._entry_of(name)
+        with self._changing():
+            entry = self._entry_of(name)
+            try:
+                self._write_index({key: one for key, one in self.entries().items() if key != name})
+            except OSError as error:
+                raise _unwritable(self.folder, error) from error
         unlink(self.folder / one.file for one in entry.files)
         return entry
 

@@ -19,6 +19,7 @@ NOUNS = {
     "resources",
     "mask_update",
     "safe_write",
+    "file_lock",
     "progress",
 }
 ROOMS = {"models", "atlas", "io", "engine", "mrml", "app", "training", "evaluation", "cli"}

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 
 from SAMSpineLib.errors import ModelError
+from SAMSpineLib.file_lock import held
 from SAMSpineLib.models.registry import Release, model_entries, releases
 from SAMSpineLib.models.store.adding import check_torch, converted, published
 from SAMSpineLib.models.store.fetching import Patience, Wanted, check_room, fetch
-from SAMSpineLib.models.store.lock import held
 from SAMSpineLib.models.store.model_store import ModelStore
 from SAMSpineLib.models.store.stored_model import StoredModel
 from SAMSpineLib.progress import Counted

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from SAMSpineLib.errors import ModelError, OutputError
+from SAMSpineLib.file_lock import held
 from SAMSpineLib.models.registry import checksum
-from SAMSpineLib.models.store.lock import held
 from SAMSpineLib.models.store.stored_model import StoredModel
 from SAMSpineLib.safe_write import replacing
 

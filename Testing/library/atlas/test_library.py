@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +69,7 @@ def library(tmp_path: Path) -> AtlasLibrary:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != module.LOCK}
 
 
 def test_what_goes_in_comes_out_to_the_last_bit(tmp_path: Path) -> None:
@@ -231,6 +234,25 @@ def test_a_full_disk_costs_nothing_that_was_there(library: AtlasLibrary, no_file
     with no_file_above(30), pytest.raises(OutputError, match="cannot be written"):
         library.remove("a")
     assert files_in(library.folder) == before
+
+
+def test_two_adds_at_once_both_reach_the_index(library: AtlasLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have read the index before either writes it, unless the second waits for the first."""
+    old, entries = library.names, AtlasLibrary.entries
+    both_here = threading.Barrier(2)
+
+    def slowly(self: AtlasLibrary) -> dict[str, Any]:
+        found = entries(self)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both_here.wait(timeout=0.5)
+        return found
+
+    monkeypatch.setattr(AtlasLibrary, "entries", slowly)
+    monkeypatch.setattr(AtlasLibrary, "check_free", lambda *_: None)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(library.add, [an_atlas("first"), an_atlas("second")]))
+    monkeypatch.undo()
+    assert set(library.names) == {*old, "first", "second"}
 
 
 def test_a_library_in_a_place_where_a_file_is_cannot_be_made(library: AtlasLibrary) -> None:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from SAMSpineLib.errors import ModelError, OutputError
+from SAMSpineLib.file_lock import held
 from SAMSpineLib.models.registry import Release, checksum, releases
 from SAMSpineLib.models.store import downloading
 from SAMSpineLib.models.store.downloading import address_of, agree, download
-from SAMSpineLib.models.store.lock import held
 from SAMSpineLib.models.store.model_store import ModelStore
 from SAMSpineLib.models.store.resolving import resolve
 from SAMSpineLib.models.store.stored_model import StoredModel
@@ -108,7 +108,7 @@ def test_a_file_without_a_known_checksum_must_still_be_the_network(
 def test_two_downloads_of_one_model_do_not_mix(store: ModelStore, published: FileServer) -> None:
     with (
         held(store.downloads / "sam-vit-b.lock", "A download"),
-        pytest.raises(ModelError, match="download of 'sam-vit-b' is going on"),
+        pytest.raises(OutputError, match="download of 'sam-vit-b' is going on"),
     ):
         get(store, "sam-vit-b")
 

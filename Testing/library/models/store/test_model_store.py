@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from SAMSpineLib.errors import ModelError, OutputError
+from SAMSpineLib.file_lock import held
 from SAMSpineLib.models.store import model_store
-from SAMSpineLib.models.store.lock import held
 from SAMSpineLib.models.store.model_store import ModelStore, user_folder
 from SAMSpineLib.models.store.resolving import names_of, resolve, weights_given
 from SAMSpineLib.models.store.stored_model import StoredModel
@@ -125,7 +125,7 @@ def test_an_index_of_a_later_version_is_left_alone(store: ModelStore) -> None:
 
 def test_two_that_change_the_store_at_once_do_not_undo_each_other(store: ModelStore, add: Add) -> None:
     add("one")
-    with held(store.folder / ".lock", "A change"), pytest.raises(ModelError, match="going on in another process"):
+    with held(store.folder / ".lock", "A change"), pytest.raises(OutputError, match="going on in another process"):
         add("two")
     add("two")
     assert list(store.models()) == ["one", "two"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from SAMSpineLib.errors import ModelError, OutputError
+from SAMSpineLib.errors import OutputError
+
+RETRY_S = 0.05
 
 if sys.platform == "win32":
     import msvcrt
@@ -23,12 +26,16 @@ else:
 
 
 @contextmanager
-def held(path: Path, what: str) -> Iterator[None]:
+def held(path: Path, what: str, *, patience_s: float = 0.0) -> Iterator[None]:
     """Hold a lock file, which stays when the lock is given back, for as long as the block runs.
 
+    Args:
+        path: of the lock file; its folder is made where it is missing.
+        what: what holds the lock elsewhere, for the message.
+        patience_s: how long (seconds) another holder is waited for.
+
     Raises:
-        ModelError: if another process holds it; `what` says what it does.
-        OutputError: if the file cannot be made.
+        OutputError: if another process or thread still holds it, or the file cannot be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,9 +44,19 @@ def held(path: Path, what: str) -> Iterator[None]:
         msg = f"{path.parent} cannot be written: {error.strerror}; check space and permissions"
         raise OutputError(msg) from error
     with handle:
-        try:
-            _take(handle)
-        except OSError as error:
-            msg = f"{what} is going on in another process; wait until that has ended"
-            raise ModelError(msg) from error
+        end = time.monotonic() + patience_s
+        while not _taken(handle):
+            if time.monotonic() >= end:
+                msg = f"{what} is going on in another process; wait until that has ended"
+                raise OutputError(msg)
+            time.sleep(RETRY_S)
         yield
+
+
+def _taken(handle: BinaryIO) -> bool:
+    """Try to take the lock of an open file; tell whether it was free."""
+    try:
+        _take(handle)
+    except OSError:
+        return False
+    return True
