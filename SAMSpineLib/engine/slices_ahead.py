@@ -17,12 +17,15 @@ class SlicesAhead:
         """Look this many slices ahead to either side."""
         self._reach = reach
         self._wish: tuple[SliceReader, Stack, int] | None = None
+        self._size = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def around(self, reader: SliceReader, stack: Stack, index: int) -> None:
-        """Go on from a slice; what was wished before and is not done yet is forgotten."""
+        """Go on from a slice that is encoded; what was wished before and is not done yet is forgotten."""
+        size = reader.encoded(stack, index).nbytes
         with self._changed:
+            self._size = size
             self._wish = (reader, stack, index)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="slices-ahead", daemon=True)
@@ -39,26 +42,25 @@ class SlicesAhead:
             self._changed.wait_for(lambda: self._thread is None)
 
     def _work(self) -> None:
-        size = 0
         while True:
             with self._changed:
-                found = self._next(size)
+                found = self._next()
                 if found is None:
                     self._thread = None
                     self._changed.notify_all()
                     return
             reader, stack, index = found
             with contextlib.suppress(SAMSpineError, MemoryError):  # the user's own step will say so, if it comes to it
-                size = reader.encoded(stack, index).nbytes
+                reader.encoded(stack, index)
                 continue
             self.stop()
 
-    def _next(self, size: int) -> tuple[SliceReader, Stack, int] | None:
+    def _next(self) -> tuple[SliceReader, Stack, int] | None:
         """Return the nearest slice that is not encoded yet, or None where there is none, or no room."""
         if self._wish is None:
             return None
         reader, stack, middle = self._wish
-        if reader.cache.room < size:
+        if reader.cache.room < self._size:
             return None
         for step in range(1, self._reach + 1):
             for index in (middle + step, middle - step):
