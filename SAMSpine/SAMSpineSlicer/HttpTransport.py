@@ -1,4 +1,4 @@
-"""Requests over HTTP in Qt's own event loop: no thread, no timer, nothing blocks."""
+"""Requests over HTTP in Qt's own event loop: no thread, nothing blocks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +23,11 @@ class HttpTransport:
         self._reply: Any = None
         self._finished: Finished | None = None
         self._inLines = False
+        self._breath = qt.QTimer(slicer.app)
+        self._breath.setSingleShot(True)
+        self._breath.setInterval(0)
+        self._breath.connect("timeout()", self._onBreath)
+        self._breathed: Callable[[], None] | None = None
 
     def send(self, request: Request, finished: Finished) -> None:
         """Send a request and report its reply later."""
@@ -35,8 +40,15 @@ class HttpTransport:
         """Send a request without regard to its reply."""
         self._sent(request)
 
+    def breathe(self, finished: Callable[[], None]) -> None:
+        """Let Qt see to everything else first."""
+        self._breathed = finished
+        self._breath.start()
+
     def abort(self) -> None:
-        """Forget the request that is under way."""
+        """Forget the request, or the breath, that is under way."""
+        self._breath.stop()
+        self._breathed = None
         reply, self._reply, self._finished = self._reply, None, None
         if reply is not None:
             reply.abort()
@@ -44,6 +56,8 @@ class HttpTransport:
     def close(self) -> None:
         """Hang up for good."""
         self.abort()
+        self._breath.disconnect("timeout()", self._onBreath)
+        self._breath.deleteLater()
         self._manager.disconnect("finished(QNetworkReply*)", self._onFinished)
         self._manager.deleteLater()
 
@@ -55,6 +69,11 @@ class HttpTransport:
             message.setRawHeader(qt.QByteArray(name.encode()), qt.QByteArray(value.encode()))
         verb = qt.QByteArray(request.method.encode())
         return self._manager.sendCustomRequest(message, verb, qt.QByteArray(request.body))
+
+    def _onBreath(self) -> None:
+        finished, self._breathed = self._breathed, None
+        if finished is not None:
+            finished()
 
     def _onReadyRead(self) -> None:
         if self._reply is not None and self._status(self._reply) is not None and self._status(self._reply) < 400:

@@ -51,6 +51,12 @@ class Request:
         return found if token is None else {**found, "Authorization": f"Bearer {token}"}
 
 
+# Nothing to send: whoever owns the wire lets others have their turn, and then accepts it with `BREATHED` and no body.
+# So that what takes long on the client's side, too, is done a little at a time in an event loop.
+BREATH = Request("", "")
+BREATHED = 204
+
+
 @dataclass(frozen=True)
 class Reply:
     """What came back: HTTP status and body, without the lines that were fed before."""

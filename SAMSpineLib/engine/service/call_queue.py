@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from SAMSpineLib.engine.service.call import Call, Request
+from SAMSpineLib.engine.service.call import BREATH, BREATHED, Call, Request
 from SAMSpineLib.engine.service.mirror import SessionMirror
 from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.errors import EngineError, EngineLostError, SAMSpineError
@@ -34,8 +34,11 @@ class Wire(Protocol):
     def send_beside(self, request: Request) -> None:
         """Send a request without regard to its reply."""
 
+    def breathe(self, finished: Callable[[], None]) -> None:
+        """Call `finished` later, when everything else that waits in the event loop has had its turn."""
+
     def abort(self) -> None:
-        """Forget the request that is under way; its `finished` is not called any more."""
+        """Forget the request, or the breath, that is under way; its `finished` is not called any more."""
 
 
 class EngineHost(Protocol):
@@ -148,7 +151,10 @@ class CallQueue:
         except SAMSpineError as error:
             self._fail(job, error)
             return
-        self._wire.send(request, lambda status, body: self._finished(job, call, status, body))
+        if request is BREATH:
+            self._wire.breathe(lambda: self._finished(job, call, BREATHED, b""))
+        else:
+            self._wire.send(request, lambda status, body: self._finished(job, call, status, body))
 
     def _finished(self, job: _Job, call: Call[Any], status: int | None, body: bytes) -> None:
         if job is not self._job or call is not self._sending:

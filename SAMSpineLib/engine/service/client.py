@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.fits import AtlasTransform
 from SAMSpineLib.engine.autonomous.result import AutoResult
-from SAMSpineLib.engine.service.call import Call, Request
+from SAMSpineLib.engine.service.call import BREATH, BREATHED, Call, Request
 from SAMSpineLib.engine.service.child import EngineProcess
 from SAMSpineLib.engine.service.mirror import SessionMirror
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
@@ -92,6 +92,8 @@ class HttpTransport:
     def _exchanged(self, call: Call[Any]) -> bool:
         """Send one request; True if that was the last."""
         request = call.request
+        if request is BREATH:
+            return call.accept(BREATHED)
         try:
             with self._answer(request) as answer:
                 if request.on_line is None:

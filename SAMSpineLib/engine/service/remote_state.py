@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.fits import AtlasTransform
-from SAMSpineLib.engine.service.call import Dialogue, Request, asked, check, posted
+from SAMSpineLib.engine.service.call import BREATH, Dialogue, Request, asked, check, posted
 from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.engine.service.step_log import Sent, StepLog
-from SAMSpineLib.engine.service.upload import Parcel, Way
+from SAMSpineLib.engine.service.upload import Parcel, Way, turns_of
 from SAMSpineLib.engine.service.wire import Message, apply_update, read_prompt, read_transform, read_update
 from SAMSpineLib.errors import EngineError
 from SAMSpineLib.mask_update import MaskUpdate
@@ -24,6 +24,8 @@ LabelMap = npt.NDArray[np.uint16]
 Prompts = tuple[Prompt, ...]
 Tell = Callable[[Message], None]
 IN_LINES = ("add_all", "segment_spine")
+
+PAGE = 4096  # bytes; memory comes in no smaller portions
 
 
 @dataclass(eq=False)
@@ -59,8 +61,7 @@ class RemoteState:
     def __init__(self, volume: Volume, labels: npt.NDArray[np.integer] | None, notify: Notify) -> None:
         """Prepare to open a volume, with an earlier label map (K, J, I) of its shape or without one."""
         self.volume = volume
-        # Written now, while opening takes its time: memory that is only promised costs the first clicks 30 ms each.
-        self.labels: LabelMap = np.full(volume.shape, 0, np.uint16) if labels is None else labels.astype(np.uint16)
+        self.labels: LabelMap = np.zeros(volume.shape, np.uint16) if labels is None else labels.astype(np.uint16)
         self.log = StepLog()
         self.prompts: dict[int, Prompts] = {}
         self.quality: dict[int, float | None] = {}
@@ -74,6 +75,7 @@ class RemoteState:
     def begun(self, *, replaces: str | None, way: Way) -> Dialogue[None]:
         """Bring the volume to the engine, as far as it is not there, and begin a session on it."""
         if self._parcel is None:
+            yield from self._touched()
             self._parcel = Parcel(self.volume.array)
         yield from self._parcel.sent(way)
         if self._earlier is not None:
@@ -88,6 +90,13 @@ class RemoteState:
         }
         reply = yield from asked(posted("/sessions", message))
         self.session, self.steps = reply["session"], 0
+
+    def _touched(self) -> Dialogue[None]:
+        """Write the label map, a little at a time: memory that is only promised costs the first clicks 30 ms each."""
+        written = self.labels.reshape(-1).view(np.uint8)
+        for part in turns_of(written.nbytes):
+            written[part][::PAGE] |= 0
+            yield BREATH
 
     def step(self, message: Message, label: int, after: Callable[[Prompts], Prompts]) -> Dialogue[MaskUpdate]:
         """Do one step of one label, which makes `after` of its prompts."""

@@ -22,13 +22,14 @@ _patching = threading.Lock()
 
 
 @contextlib.contextmanager
-def offered(data: memoryview) -> Iterator[str]:
-    """Copy bytes into shared memory, lend its name, and unlink it afterwards."""
-    memory = SharedMemory(create=True, size=max(1, data.nbytes))
+def offered(size: int) -> Iterator[tuple[str, memoryview]]:
+    """Lend the name of shared memory and its bytes, to be written by the caller; unlink it afterwards."""
+    memory = SharedMemory(create=True, size=max(1, size))
+    view = _bytes(memory)[:size]
     try:
-        _bytes(memory)[: data.nbytes] = data
-        yield memory.name
+        yield memory.name, view
     finally:
+        view.release()
         memory.close()
         with contextlib.suppress(FileNotFoundError):
             memory.unlink()

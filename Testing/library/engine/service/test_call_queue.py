@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from SAMSpineLib.engine.service.call import Call, Request
+from SAMSpineLib.engine.service import upload
+from SAMSpineLib.engine.service.call import BREATH, Call, Request
 from SAMSpineLib.engine.service.call_queue import MOST_ATTEMPTS, RESTARTING, RESTORED, CallQueue
 from SAMSpineLib.errors import EngineError, EngineLostError, PromptError
 
@@ -26,6 +28,10 @@ class Wire:
 
     def send_beside(self, request: Request) -> None:
         self.beside.append(request.path)
+
+    def breathe(self, finished: Callable[[], None]) -> None:
+        self.sent.append("breath")
+        self.finished = lambda *_: finished()
 
     def abort(self) -> None:
         self.finished = None
@@ -103,6 +109,34 @@ def bench() -> Bench:
     bench.wire.sent.clear()
     bench.results.clear()
     return bench
+
+
+def test_long_work_of_the_clients_own_lets_the_event_loop_breathe(bench: Bench) -> None:
+    def begin() -> Any:
+        yield BREATH
+        yield BREATH
+        reply = yield Request("POST", "a")
+        return reply.status
+
+    bench.queue.post(Call("a", begin), bench.mirror, bench.results.append, bench.errors.append)
+    assert bench.wire.sent == ["breath"]
+    bench.wire.answer()
+    assert bench.wire.sent == ["breath", "breath"]
+    bench.wire.answer()
+    bench.wire.answer(201)
+    assert (bench.wire.sent, bench.results) == (["breath", "breath", "a"], [201])
+
+
+def test_calls_that_are_forgotten_do_not_go_on_after_a_breath(bench: Bench) -> None:
+    def begin() -> Any:
+        yield BREATH
+        yield Request("POST", "a")
+
+    bench.queue.post(Call("a", begin), bench.mirror, bench.results.append, bench.errors.append)
+    late = bench.wire.finished
+    bench.queue.clear()
+    late(200, b"")
+    assert bench.wire.sent == ["breath"]
 
 
 def test_calls_go_one_after_the_other(bench: Bench) -> None:
@@ -226,3 +260,11 @@ def test_a_call_of_later_is_made_when_its_turn_has_come(bench: Bench) -> None:
     bench.wire.answer()
     bench.wire.answer()
     assert bench.results == ["a", "b"]
+
+
+def test_a_volume_is_hashed_a_little_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "TURN", 100)
+    array = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    parcel = upload.Parcel(array)
+    assert list(parcel.hashed()) == [BREATH, BREATH, BREATH]  # 240 bytes
+    assert parcel.digest == upload.digest_of("int16", (4, 5, 6), memoryview(array).cast("B"))

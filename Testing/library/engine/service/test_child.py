@@ -163,11 +163,11 @@ def test_the_clients_side_needs_numpy_alone():
 def test_shared_memory_leaves_nothing_behind_when_its_maker_is_killed():
     code = (
         "import os, signal, sys\nfrom SAMSpineLib.engine.service.shared import offered\n"
-        "with offered(memoryview(bytes(1000))) as name:\n"
+        "with offered(1000) as (name, _):\n"
         "    sys.stdout.write(name); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    with offered(memoryview(b"x")) as other:
+    with offered(1) as (other, _):
         assert other != done.stdout
     end = time.monotonic() + 5
     while Path("/dev/shm", done.stdout).exists() and time.monotonic() < end:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import requests
 
-from SAMSpineLib.engine.service.packing import compress, pack_array
+from SAMSpineLib.engine.service.packing import bytes_of, compress, pack_array
 from SAMSpineLib.engine.service.protocol import PROTOCOL, PROTOCOL_HEADER
-from SAMSpineLib.engine.service.upload import Parcel
+from SAMSpineLib.engine.service.upload import digest_of
 from SAMSpineLib.errors import EngineError
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.prompts import Point
@@ -187,8 +187,7 @@ def test_too_many_prompts_or_one_label_twice_are_refused(outside, ct):
 
 
 def begin(outside: Any, array: np.ndarray) -> str:
-    parcel = Parcel(array)
-    path = f"/arrays/{parcel.digest}"
+    path = f"/arrays/{digest_of(array.dtype.name, array.shape, bytes_of(array))}"
     about = {"shape": list(array.shape), "dtype": array.dtype.name}
     assert outside("POST", path, about).json() == {"received": 0, "complete": False}
     return path
