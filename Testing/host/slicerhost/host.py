@@ -5,9 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import sys
-import time
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from PySide6 import QtCore, QtGui, QtTest, QtWidgets  # noqa: E402
 from vtkmodules.vtkCommonCore import vtkCollection  # noqa: E402
 
 from slicerhost import application, node_combo_box, parameter_node, scripted_module, ui_loader, widgets  # noqa: E402
+from slicerhost.waiting import Waiting  # noqa: E402
 
 _Qt = QtCore.Qt
 
@@ -53,7 +52,7 @@ def _install_modules() -> None:
     )
 
 
-class Host:
+class Host(Waiting):
     """One scene with one module; `close` ends it as Slicer's exit does."""
 
     def __init__(self, module: Path, *, main_window: bool = True) -> None:
@@ -244,20 +243,6 @@ class Host:
         loop = QtCore.QEventLoop()
         QtCore.QTimer.singleShot(round(1000 * seconds), loop.quit)
         loop.exec()
-
-    def wait_until(self, predicate: Callable[[], Any], seconds: float = 10.0) -> Any:
-        """Run the event loop until a predicate is true, and return what it returned.
-
-        Raises:
-            TimeoutError: if that takes too long.
-        """
-        end = time.monotonic() + seconds
-        while not (result := predicate()):
-            if time.monotonic() > end:
-                msg = f"Still not true after {seconds} s: {predicate}"
-                raise TimeoutError(msg)
-            self.run_for(0.005)
-        return result
 
     def status(self) -> str:
         """Return what the status bar says."""

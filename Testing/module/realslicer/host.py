@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import qt
 import slicer
+from slicerhost.waiting import Waiting
 
 from realslicer import events
 
@@ -21,7 +20,7 @@ SIZE = (1500, 950)
 SECONDS_OF_A_KEY = 0.15
 
 
-class Host:
+class Host(Waiting):
     """Slicer's one scene and one main window; `close` leaves both empty for the next."""
 
     def __init__(self, module: Path, *, main_window: bool = True) -> None:
@@ -180,20 +179,6 @@ class Host:
         timer.connect("timeout()", loop.quit)
         timer.start(round(1000 * seconds))
         loop.exec_()
-
-    def wait_until(self, predicate: Callable[[], Any], seconds: float = 10.0) -> Any:
-        """Run the event loop until a predicate is true, and return what it returned.
-
-        Raises:
-            TimeoutError: if that takes too long.
-        """
-        end = time.monotonic() + seconds
-        while not (result := predicate()):
-            if time.monotonic() > end:
-                msg = f"Still not true after {seconds} s: {predicate}"
-                raise TimeoutError(msg)
-            self.run_for(0.005)
-        return result
 
     def status(self) -> str:
         """Return what the status bar says."""
