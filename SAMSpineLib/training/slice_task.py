@@ -18,6 +18,7 @@ from SAMSpineLib.models.sam.sam2_forward import (
     decode_slices,
     encode_slices,
 )
+from SAMSpineLib.training.attention_start import attend_nearby
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.losses import candidate_losses
 from SAMSpineLib.training.recipes import SliceRecipe
@@ -41,7 +42,9 @@ class SliceTask:
 
     def network(self) -> SAM2Base:
         """Return the network with fresh weights."""
-        return build_sam2(self.config).train().to(memory_format=torch.channels_last)
+        network = build_sam2(self.config).train().to(memory_format=torch.channels_last)
+        attend_nearby(network.sam_mask_decoder.transformer)
+        return network
 
     def loss(
         self, network: SAM2Base, rng: np.random.Generator, device: torch.device

@@ -150,8 +150,9 @@ def test_a_click_on_a_turned_plane_is_where_it_was_made(a_screen: Screen, a_phan
     a_screen.show("Red", place)
     a_screen.page.click("#turn-Red")
     slider = a_screen.page.locator("#turn-Red-card [role=slider]").first
-    for _ in range(20):
+    for degrees in range(1, 21):  # a key that comes before the page has shown the last one is lost
         slider.press("ArrowRight")
+        a_screen.wait("state('tilt_Red') === argument", degrees)
     a_screen.key("Escape")
     a_screen.wait("Math.abs(Math.atan2(state('frame_Red').down[2], -state('frame_Red').down[1])) > 0.349")
     origin, across, down = a_screen.frame("Red")

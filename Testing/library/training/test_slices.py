@@ -110,6 +110,17 @@ def test_corrections_say_whether_the_place_was_missed_or_too_much():
     assert user.labels == [POSITIVE, NEGATIVE]
 
 
+def test_attention_begins_near_the_prompt(case):
+    """A token that carries nothing but a place sees that place most, before anything was taught."""
+    torch.manual_seed(0)
+    network = SliceTask(SMOKE, [case]).network()
+    where = network.sam_prompt_encoder.get_dense_pe().flatten(2)[0].T  # (places, C)
+    for layer in network.sam_mask_decoder.transformer.layers:
+        seen = layer.cross_attn_token_to_image
+        nearness = seen.q_proj(where) @ seen.k_proj(where).T
+        assert float((nearness.argmax(dim=1) == torch.arange(len(where))).float().mean()) > 0.5
+
+
 def test_prompts_of_several_users_are_padded():
     users = [SliceUser(_disc(), np.random.default_rng(seed)) for seed in range(3)]
     for user, count in zip(users, (0, 1, 3), strict=True):
