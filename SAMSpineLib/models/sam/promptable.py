@@ -74,13 +74,16 @@ class SamPromptable:
 
     def encode(self, volume: Volume, grid: Grid) -> EncodedSlice:
         """Read a slice, show it in its window as an image, and encode it."""
+        image = torch.from_numpy(np.ascontiguousarray(self.picture(volume, grid)))[None].expand(3, -1, -1)
+        return EncodedSlice(grid, self.backbone.encode(image).to(self._kept))
+
+    def picture(self, volume: Volume, grid: Grid) -> npt.NDArray[np.float32]:
+        """Return what is shown of a volume on a grid (1, H, W): grey values 0..255 (H, W)."""
         if volume not in self._windows:
             self._windows[volume] = grey_window(volume, self._hounsfield)
         window = self._windows[volume]
         fill = AIR_HU if volume.modality == "CT" else window[0]
-        picture = grey(sample(volume.array, volume.grid, grid, fill=fill), window)
-        image = torch.from_numpy(np.ascontiguousarray(picture)).expand(3, -1, -1)
-        return EncodedSlice(grid, self.backbone.encode(image).to(self._kept))
+        return grey(sample(volume.array, volume.grid, grid, fill=fill), window)[0]
 
     def mask_grid(self, encoded: Encoded) -> Grid:
         """Return the grid of the masks of a slice; see `SlicePromptable.mask_grid`."""
