@@ -43,7 +43,8 @@ def next_click(
         jitter_mm: the click is moved by exactly this length (mm) in a direction drawn uniformly, and drawn again
             until it stays inside the error. An error in which 64 draws find no such place is clicked without jitter.
         placement: `deepest` is the voxel furthest (mm) from the error's border, where the image border counts as
-            border and the first in array order wins a tie; `random` is any voxel of the error.
+            border and the first in array order wins a tie; an error one voxel thin, as in a single slice, has its
+            border within that slice. `random` is any voxel of the error.
 
     Raises:
         GeometryError: if the masks differ in shape.
@@ -98,10 +99,20 @@ def _place(component: BoolMask, grid: Grid, placement: Placement, rng: np.random
         voxels = np.argwhere(component)
         kji = voxels[int(rng.integers(len(voxels)))]
     else:
-        # The margin makes whatever lies beyond the crop, or beyond the image, count as outside.
-        depth = ndimage.distance_transform_edt(np.pad(component, 1), sampling=grid.spacing[::-1])
-        kji = np.array(np.unravel_index(int(np.argmax(depth)), depth.shape)) - 1
+        kji = _deepest(component, grid)
     return grid.to_ras(kji[::-1])
+
+
+def _deepest(component: BoolMask, grid: Grid) -> npt.NDArray[np.intp]:
+    """Return the voxel (K, J, I) furthest from the border of a component that fills its crop."""
+    # The margin makes whatever lies beyond the crop, or beyond the image, count as outside; but along an axis on which
+    # the error is one voxel thin all of its voxels are as near to the margin, and none would be the deepest.
+    margin = [(int(size > 1), int(size > 1)) for size in component.shape]
+    if component.size == 1:
+        return np.zeros(3, np.intp)
+    depth = ndimage.distance_transform_edt(np.pad(component, margin), sampling=grid.spacing[::-1])
+    kji = np.array(np.unravel_index(int(np.argmax(depth)), depth.shape))
+    return np.asarray(kji - [before for before, _ in margin], np.intp)
 
 
 def _jittered(

@@ -83,6 +83,24 @@ def test_depth_is_measured_in_millimetres_and_not_in_voxels():
     assert click.ras == (5.0, 5.0, 5.0)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_in_a_single_slice_the_click_goes_to_the_middle_and_not_to_the_rim(axis):
+    grid = Grid(tuple(np.insert([41, 61], axis, 1).tolist()), np.eye(4))
+    corner, size = np.insert([8, 20], axis, 0), np.insert([21, 31], axis, 1)
+    click = next_click(_block(grid, corner, size), _empty(grid), grid, rng=_rng())
+    expected = (corner + size // 2)[::-1]
+    # A bar is as deep all along its middle line: the click lies on it, 11 from either long side.
+    inside = np.abs(np.array(click.ras) - expected)
+    assert sorted(inside.tolist())[:2] == [0, 0]
+    assert inside.max() <= 5
+
+
+def test_an_error_of_a_single_voxel_is_clicked():
+    for shape in ((1, 5, 5), (5, 5, 5)):
+        grid = Grid(shape, np.eye(4))
+        assert next_click(_block(grid, (0, 2, 3), (1, 1, 1)), _empty(grid), grid, rng=_rng()).ras == (3.0, 2.0, 0.0)
+
+
 def test_the_image_border_counts_as_outside():
     truth = np.ones((9, 9, 9), np.uint8)
     grid = Grid((9, 9, 9), np.eye(4))
