@@ -31,6 +31,16 @@ Ids = Annotated[
         show_default=False,
     ),
 ]
+TruthIds = Annotated[
+    Literal["verse", "totalsegmentator", "samspine", "none"] | None,
+    typer.Option(
+        "--ids",
+        help="Numbering of the truth's labels. Without it the names count where the file has them (.seg.nrrd, or a "
+        "table beside it); else it is verse. none: each value is a structure, called as the file calls it, else after "
+        "its number.",
+        show_default=False,
+    ),
+]
 Direction = Annotated[
     Literal["axial", "sagittal", "coronal"] | None,
     typer.Option(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from SAMSpineLib.errors import LabelError
 from SAMSpineLib.io.label_map import Source, convert_ids, labels_table_path, values_in
@@ -12,10 +13,21 @@ from SAMSpineLib.io.read_result import ReadResult
 from SAMSpineLib.io.reading import read_with_notices
 from SAMSpineLib.io.seg_nrrd import whole_numbers
 from SAMSpineLib.io.writing import read_segmentation
+from SAMSpineLib.labels import Label, LabelTable
 from SAMSpineLib.volume import Volume
 
-if TYPE_CHECKING:
-    from SAMSpineLib.labels import LabelTable
+# A numbering of ours or of others, or none: each value is a structure of its own, named after its number.
+Numbering = Source | Literal["none"]
+_GREY = (128, 174, 128)
+
+
+@dataclass(frozen=True, eq=False)
+class NamedLabels:
+    """A label map `volume` (K, J, I), the `table` that names its values, and what the reader had to mend."""
+
+    volume: Volume
+    table: LabelTable = field(repr=False)
+    notices: tuple[str, ...] = ()
 
 
 def read_labels(
@@ -45,3 +57,30 @@ def read_labels(
         msg = f"{path} holds nothing known in the numbering '{ids or default}' but {few}; name its own with --ids"
         raise LabelError(msg)
     return ReadResult(Volume(labels, result.volume.grid, stem_of(path)), result.notices)
+
+
+def read_named_labels(
+    path: Path | str, table: LabelTable, *, ids: Numbering | None = None, default: Source = "verse"
+) -> NamedLabels:
+    """Read a label map or segmentation with the table that names what is in it.
+
+    That is the given table, whatever the numbering, as `read_labels` has it. With ids "none" nothing is left out: the
+    structures are called as the file calls them (`.seg.nrrd`, or a table beside the file), else after their values.
+
+    Raises:
+        VolumeError: if it cannot be read or is no label map.
+        LabelError: if nothing in it is a structure that the table knows under this numbering, or two of the file's own
+            structures have one name.
+    """
+    if ids != "none":
+        found = read_labels(path, table, ids=ids, default=default)
+        return NamedLabels(found.volume, table, found.notices)
+    path = Path(path)
+    if path.name.lower().endswith(".seg.nrrd") or labels_table_path(path).is_file():
+        read = read_segmentation(path, table)
+        named = LabelTable(Label(one.value, one.name, one.name, "", one.colour) for one in read.segments)
+        return NamedLabels(Volume(read.labels, read.grid, stem_of(path)), named, read.notices)
+    result = read_with_notices(path)
+    numbers = whole_numbers(result.volume.array, path)
+    values = LabelTable(Label(one, str(one), str(one), "", _GREY) for one in values_in(numbers))
+    return NamedLabels(Volume(numbers, result.volume.grid, stem_of(path)), values, result.notices)
