@@ -66,13 +66,13 @@ def build_sam_model(model: StoredModel, device: str, precision: Precision) -> Pr
 
 def build_sam2_model(model: StoredModel, device: str, precision: Precision) -> Promptable:
     """Return a SAM 2 of a size with its weights."""
-    from SAMSpineLib.models.sam.config import SAM2_CONFIGS
+    from SAMSpineLib.models.sam.config import OWN_CONFIGS, SAM2_CONFIGS
     from SAMSpineLib.models.sam.networks import build_sam2
     from SAMSpineLib.models.sam.promptable import SamPromptable
     from SAMSpineLib.models.sam.sam2_backbone import Sam2Backbone
     from SAMSpineLib.models.weights import load_weights
 
-    config = SAM2_CONFIGS[model.architecture]
+    config = {**SAM2_CONFIGS, **OWN_CONFIGS}[model.architecture]
     network = build_sam2(replace(config, image_size=model.image_size or config.image_size))
     load_weights(model.path, network)
     return SamPromptable(Sam2Backbone(network, device, precision), name=model.name)
@@ -92,8 +92,10 @@ MODELS: dict[str, Callable[[StoredModel, str, Precision], Promptable]] = {
     "sam2.1-small": build_sam2_model,
     "sam2.1-base-plus": build_sam2_model,
     "sam2.1-large": build_sam2_model,
+    "sam-spine-tiny": build_sam2_model,
     # For tests: the whole story in seconds, and no weights that are of use.
     "ct-sam3d-tiny": build_ct_sam3d,
+    "sam-spine-smoke": build_sam2_model,
 }
 
 

@@ -14,7 +14,7 @@ from SAMSpineLib.models.build import MODELS, build_promptable
 from SAMSpineLib.models.ct_sam3d.config import CONFIGS, SMALL
 from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 from SAMSpineLib.models.protocols import Promptable
-from SAMSpineLib.models.sam.config import SAM2_CONFIGS, SAM_CONFIGS
+from SAMSpineLib.models.sam.config import OWN_CONFIGS, SAM2_CONFIGS, SAM_CONFIGS
 from SAMSpineLib.models.weights import save_weights
 
 
@@ -101,7 +101,7 @@ def test_a_users_own_weights_are_built_without_a_registry(tmp_path):
 
 
 def test_every_model_has_a_size():
-    assert set(MODELS) <= {*CONFIGS, *SAM_CONFIGS, *SAM2_CONFIGS}
+    assert set(MODELS) <= {*CONFIGS, *SAM_CONFIGS, *SAM2_CONFIGS, *OWN_CONFIGS}
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
