@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from SAMSpineLib.engine.painting import inner_slices, meeting
 from SAMSpineLib.models.protocols import Probability
 from SAMSpineLib.resampling import sample
 from SAMSpineLib.volume import Extent, Grid, slices_of
@@ -31,14 +32,10 @@ class Earlier:
 
     def beyond(self, patches: Sequence[Grid], extent: Extent) -> tuple[Mask, Extent] | None:
         """Return what of it lies in `extent` and in no patch, cropped, or None where the two extents do not meet."""
-        pairs = list(zip(self.extent, extent, strict=True))
-        low, high = [max(pair) for pair in pairs[::2]], [min(pair) for pair in pairs[1::2]]
-        if any(a > b for a, b in zip(low, high, strict=True)):
+        shared = meeting(self.extent, extent)
+        if shared is None:
             return None
-        shared = (low[0], high[0], low[1], high[1], low[2], high[2])
-        start = self.extent[::2]
-        i, j, k = (slice(a - s, b - s + 1) for a, b, s in zip(low, high, start, strict=True))
-        mask, place = self.mask[k, j, i].copy(), self.grid.crop(shared)
+        mask, place = self.mask[inner_slices(shared, self.extent)].copy(), self.grid.crop(shared)
         for patch in patches:
             inner = place.extent_of(patch)
             if inner is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,7 +60,18 @@ class Step:
     @property
     def nbytes(self) -> int:
         """Memory of both crops and of the answers."""
-        return _nbytes((self,))
+        return self.crop_bytes + sum(_memory(one) for one in self.answers)
+
+    @property
+    def crop_bytes(self) -> int:
+        """Memory of both crops."""
+        return self.before.nbytes + self.after.nbytes
+
+    @property
+    def answers(self) -> set[PatchAnswer | SliceAnswer]:
+        """All answers that the label had before and after."""
+        before, after = self.state_before, self.state_after
+        return {*before.answers, *after.answers, *before.slices, *after.slices}
 
 
 class History:
@@ -70,15 +80,24 @@ class History:
     def __init__(self, *, limit_bytes: int) -> None:
         """Keep steps within a memory bound; the oldest is forgotten first, the newest never."""
         self._limit = limit_bytes
+        self._nbytes = 0
+        self._uses: Counter[PatchAnswer | SliceAnswer] = Counter()
         self._done: deque[Step] = deque()
         self._undone: list[Step] = []
 
     def push(self, step: Step) -> None:
         """Add a step; what had been undone is gone."""
-        self._undone.clear()
+        while self._undone:
+            self._count(self._undone.pop(), -1)
         self._done.append(step)
-        while len(self._done) > 1 and _nbytes(self._done) > self._limit:
-            self._done.popleft()
+        self._count(step, 1)
+        while len(self._done) > 1 and self._nbytes > self._limit:
+            self._count(self._done.popleft(), -1)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all steps; an answer that several of them know of counts once."""
+        return self._nbytes
 
     @property
     def to_undo(self) -> Step | None:
@@ -108,13 +127,20 @@ class History:
         """Forget all steps."""
         self._done.clear()
         self._undone.clear()
+        self._uses.clear()
+        self._nbytes = 0
+
+    def _count(self, step: Step, sign: int) -> None:
+        """Take a step into account, or no longer: what has been counted is not counted again at each click."""
+        self._nbytes += sign * step.crop_bytes
+        for answer in step.answers:
+            used = self._uses[answer]
+            self._uses[answer] += sign
+            if 0 in (used, used + sign):
+                self._nbytes += sign * _memory(answer)
+            if not used + sign:
+                del self._uses[answer]
 
 
-def _nbytes(steps: Iterable[Step]) -> int:
-    """Return the memory of steps; an answer that several of them know of counts once."""
-    kept = list(steps)
-    states = [state for step in kept for state in (step.state_before, step.state_after)]
-    patches = {answer for state in states for answer in state.answers}
-    slices = {answer for state in states for answer in state.slices}
-    crops = sum(step.before.nbytes + step.after.nbytes for step in kept)
-    return crops + sum(one.probability.nbytes for one in patches) + sum(one.nbytes for one in slices)
+def _memory(answer: PatchAnswer | SliceAnswer) -> int:
+    return answer.nbytes if isinstance(answer, SliceAnswer) else answer.probability.nbytes

@@ -85,8 +85,12 @@ def _positive_places(prompts: Sequence[Prompt]) -> list[tuple[float, float, floa
 def clicked_voxels(grid: Grid, prompts: Sequence[Prompt]) -> list[tuple[tuple[int, int, int], bool]]:
     """Return the voxels (k, j, i) of the volume that were clicked, in the order of the clicks."""
     points = [prompt for prompt in prompts if isinstance(prompt, Point)]
-    voxels = [(grid.voxel_at(point.ras), point.positive) for point in points]
-    return [(voxel, positive) for voxel, positive in voxels if voxel is not None]
+    if not points:
+        return []
+    kji = np.floor(grid.to_ijk([point.ras for point in points]) + 0.5)[:, ::-1]
+    inside: list[bool] = np.all((kji >= 0) & (kji < grid.shape), axis=1).tolist()
+    voxels = zip(kji.astype(int).tolist(), points, inside, strict=True)
+    return [((k, j, i), point.positive) for (k, j, i), point, held in voxels if held]
 
 
 def _bounds(mask: Mask) -> Extent | None:
@@ -116,3 +120,18 @@ def union(first: Extent | None, second: Extent | None) -> Extent | None:
     pairs = zip(first[::2], second[::2], strict=True), zip(first[1::2], second[1::2], strict=True)
     low, high = [min(p) for p in pairs[0]], [max(p) for p in pairs[1]]
     return (low[0], high[0], low[1], high[1], low[2], high[2])
+
+
+def meeting(first: Extent, second: Extent) -> Extent | None:
+    """Return the extent that two extents share, or None."""
+    low = [max(pair) for pair in zip(first[::2], second[::2], strict=True)]
+    high = [min(pair) for pair in zip(first[1::2], second[1::2], strict=True)]
+    if any(a > b for a, b in zip(low, high, strict=True)):
+        return None
+    return (low[0], high[0], low[1], high[1], low[2], high[2])
+
+
+def inner_slices(inner: Extent, outer: Extent) -> tuple[slice, slice, slice]:
+    """Return where an extent lies in the crop of another one: numpy slices (K, J, I)."""
+    i, j, k = outer[::2]
+    return slices_of((inner[0] - i, inner[1] - i, inner[2] - j, inner[3] - j, inner[4] - k, inner[5] - k))

@@ -11,8 +11,9 @@ from SAMSpineLib.engine.border import settled_border
 from SAMSpineLib.engine.cache import EncodedCache
 from SAMSpineLib.engine.history import LabelState
 from SAMSpineLib.engine.merging import PatchAnswer, covered, merge
-from SAMSpineLib.engine.painting import Mask, painted
+from SAMSpineLib.engine.painting import Mask, painted, union
 from SAMSpineLib.engine.propagation import Walk, Walker
+from SAMSpineLib.engine.repaint import Repaint
 from SAMSpineLib.engine.settings import EngineSettings
 from SAMSpineLib.labels import Label
 from SAMSpineLib.models.protocols import Probability, Promptable
@@ -52,7 +53,16 @@ class PatchReader:
         walk = walker.walk(Walk(answers, state.refused), found, prompts, limit=limit)
         return replace(state, prompts=prompts, answers=walk.answers, refused=walk.refused)
 
-    def marked(self, state: LabelState) -> tuple[Mask, Extent] | None:
+    def repaint(self, before: LabelState, state: LabelState) -> Repaint:
+        """Return what a label's new state paints anew: all that it had and has marked."""
+        found = self._marked(state) if state.answers else None
+        extent = union(before.painted, found[1] if found is not None else None)
+        if before.earlier is not None or state.earlier is not None:
+            for grid in (*before.grids, *state.grids):
+                extent = union(extent, self.volume.grid.extent_of(grid))
+        return Repaint(extent, found[1] if found is not None else None, found)
+
+    def _marked(self, state: LabelState) -> tuple[Mask, Extent] | None:
         """Return a label's mask (K, J, I), cropped to its extent in the volume, or None where nothing is marked."""
         probability, lattice = merge(state.answers)
         return painted(

@@ -21,7 +21,7 @@ from SAMSpineLib.engine.contest import settled
 from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
 from SAMSpineLib.engine.memory import Found, Notify, attempt, emptied
-from SAMSpineLib.engine.painting import union
+from SAMSpineLib.engine.painting import inner_slices, union
 from SAMSpineLib.engine.patches import PatchReader
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.settings import EngineSettings
@@ -300,29 +300,23 @@ class Session(Selection):
     def _commit(self, state: LabelState, *, also: Extent | None = None) -> MaskUpdate:
         """Write a label's new mask into the label map, remember the step, and return the crop.
 
-        Voxels of the label are replaced; those of an earlier result only within its patches and within `also`. The map
-        changes at the very end: what fails before has changed nothing.
+        Only what can have changed is painted anew, and `also`. There, voxels of the label are replaced; those of an
+        earlier result only within its patches. The map changes at the very end: what fails before has changed nothing.
         """
         value = self.label.value
         before = self._states.get(value, LabelState())
-        old, new, found = union(also, before.painted), None, None
-        if before.earlier is not None or state.earlier is not None:
-            old = union(old, union(self._extent_of(before), self._extent_of(state)))
-        if state.answers or state.slices:
-            found = self._reader.marked(state)
-            new = found[1] if found is not None else None
-        state = replace(state, painted=new)
-        extent = union(old, new) or NOWHERE
+        new = self._reader.repaint(before, state)
+        state = replace(state, painted=new.painted)
+        extent = union(also, new.extent) or NOWHERE
         before_it = self._map[slices_of(extent)].copy()
         crop = before_it.copy()
         crop[crop == value] = 0
         _keep_earlier(crop, extent, state, value)
         lost: tuple[int, ...] = ()
-        if found is not None and new is not None:
-            lost = self._paint(crop[slices_of(_within(new, extent))], found[0], value)
-        visited = state.grids
-        message = "" if found is not None else f"{self.label.name} is empty now"
-        update = MaskUpdate(value, (crop == value).astype(np.uint8), extent, lost, visited, message)
+        if new.marked is not None:
+            lost = self._paint(crop[inner_slices(new.marked[1], extent)], new.marked[0], value)
+        message = "" if new.painted is not None else f"{self.label.name} is empty now"
+        update = MaskUpdate(value, (crop == value).astype(np.uint8), extent, lost, state.grids, message)
         self._history.push(Step(value, extent, before_it, crop, before, state))
         self._map[slices_of(extent)] = crop
         self._states[value] = state
@@ -336,13 +330,6 @@ class Session(Selection):
         lost = np.unique(target[mask])
         target[mask] = value
         return tuple(int(one) for one in lost if one not in (0, value))
-
-    def _extent_of(self, state: LabelState) -> Extent | None:
-        """Return an extent that holds all patches of a label."""
-        extent = None
-        for grid in state.grids:
-            extent = union(extent, self.volume.grid.extent_of(grid))
-        return extent
 
     def _restore(self, step: Step, voxels: LabelMap, state: LabelState) -> None:
         self._map[slices_of(step.extent)] = voxels
@@ -362,14 +349,8 @@ def _keep_earlier(crop: LabelMap, extent: Extent, state: LabelState, value: int)
     """Set, in a crop of the label map, the voxels of an earlier result that lie in no patch."""
     kept = state.earlier.beyond(state.grids, extent) if state.earlier is not None else None
     if kept is not None:
-        target = crop[slices_of(_within(kept[1], extent))]
+        target = crop[inner_slices(kept[1], extent)]
         target[kept[0] & (target == 0)] = value
-
-
-def _within(inner: Extent, outer: Extent) -> Extent:
-    """Return an extent as the indices of a crop that begins where another one does."""
-    i, j, k = outer[::2]
-    return (inner[0] - i, inner[1] - i, inner[2] - j, inner[3] - j, inner[4] - k, inner[5] - k)
 
 
 def check_inside(prompt: Prompt, grid: Grid) -> None:

@@ -66,6 +66,11 @@ class SliceAnswer:
         return replace(self, chosen=(self.chosen + 1) % len(self.masks.scores))
 
     @cached_property
+    def reach(self) -> Extent | None:
+        """The voxels of the volume that lie in it; None where there are none."""
+        return self.place.extent_of(self.grid)
+
+    @cached_property
     def marked(self) -> tuple[Mask, Extent] | None:
         """The voxels of the volume that it marks: mask (K, J, I) and extent; None where there are none."""
         rows, columns = (np.flatnonzero((self.logits > 0).any(axis=axis)) for axis in (1, 0))

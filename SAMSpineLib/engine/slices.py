@@ -15,14 +15,15 @@ import numpy.typing as npt
 
 from SAMSpineLib.engine.cache import EncodedCache
 from SAMSpineLib.engine.history import LabelState
-from SAMSpineLib.engine.painting import clicked_voxels, joined
+from SAMSpineLib.engine.painting import clicked_voxels, inner_slices, joined, meeting, union
+from SAMSpineLib.engine.repaint import Repaint
 from SAMSpineLib.engine.slice_answer import Mask, SliceAnswer
 from SAMSpineLib.labels import Label
 from SAMSpineLib.models.protocols import Encoded, SlicePromptable
 from SAMSpineLib.prompts import Box, Lasso, MaskPrompt, Point, Prompt, Scribble, anchor, is_negative
 from SAMSpineLib.resampling import sample
 from SAMSpineLib.stack import Stack, stack_along
-from SAMSpineLib.volume import Extent, Volume, slices_of
+from SAMSpineLib.volume import Extent, Grid, Volume
 
 # Logits of what an earlier result says for certain.
 CERTAIN = 10.0
@@ -51,31 +52,41 @@ class SliceReader:
         found = SliceAnswer(stack, index, masks, self.volume.grid)
         return replace(state, prompts=prompts, slices=(*(one for one in state.slices if one is not before), found))
 
-    def marked(self, state: LabelState) -> tuple[Mask, Extent] | None:
-        """Return a label's mask (K, J, I), cropped to its extent in the volume, or None where nothing is marked.
+    def repaint(self, before: LabelState, state: LabelState) -> Repaint:
+        """Return what a label's new state paints anew: the slices and clicked voxels that differ from the one before.
 
         A voxel that was clicked is marked as the click said, whatever the network thinks.
         """
-        clicks = clicked_voxels(self.volume.grid, state.prompts) if state.slices else []
+        clicks = _clicks(self.volume.grid, state)
         extents = [one.marked[1] for one in state.slices if one.marked is not None]
-        extent = joined(extents, [voxel for voxel, positive in clicks if positive])
-        if extent is None:
-            return None
-        place, mask = self.volume.grid.crop(extent), np.zeros(self.volume.grid.crop(extent).shape, bool)
-        crossing = any(not one.stack.parallel(state.slices[0].stack) for one in state.slices)
+        painted = joined(extents, [voxel for voxel, positive in clicks if positive])
+        extent = _changed(before, state, union(before.painted, painted))
+        former = dict(_clicks(self.volume.grid, before)).items()
+        for (k, j, i), _ in former ^ dict(clicks).items():
+            extent = union(extent, (i, i, j, j, k, k))
+        if extent is None or painted is None:
+            return Repaint(extent, painted, None)
+        return Repaint(extent, painted, (self._marked(state, extent), extent))
+
+    def _marked(self, state: LabelState, extent: Extent) -> Mask:
+        """Return a label's mask (K, J, I) in an extent of the volume."""
+        place = self.volume.grid.crop(extent)
+        mask = np.zeros(place.shape, bool)
+        crossing = _crossing(state.slices)
         for one in state.slices:
-            reach = place.extent_of(one.grid) if crossing else None
+            reach = meeting(one.reach, extent) if crossing and one.reach is not None else None
             if reach is not None:
-                seen = sample(np.ones(one.grid.shape, np.uint8), one.grid, place.crop(reach), fill=0, order=0)
-                mask[slices_of(reach)] &= seen == 0
-            if one.marked is not None:
-                mask[_inside(one.marked[1], extent)] |= one.marked[0]
-        for (k, j, i), positive in clicks:
-            if positive or (
-                extent[0] <= i <= extent[1] and extent[2] <= j <= extent[3] and extent[4] <= k <= extent[5]
-            ):
+                seen = sample(
+                    np.ones(one.grid.shape, np.uint8), one.grid, self.volume.grid.crop(reach), fill=0, order=0
+                )
+                mask[inner_slices(reach, extent)] &= seen == 0
+            shared = meeting(one.marked[1], extent) if one.marked is not None else None
+            if one.marked is not None and shared is not None:
+                mask[inner_slices(shared, extent)] |= one.marked[0][inner_slices(shared, one.marked[1])]
+        for (k, j, i), positive in _clicks(self.volume.grid, state):
+            if meeting((i, i, j, j, k, k), extent) is not None:
                 mask[k - extent[4], j - extent[2], i - extent[0]] = positive
-        return mask, extent
+        return mask
 
     def stack_of(self, prompt: Prompt) -> Stack:
         """Return the slices that a prompt was drawn in."""
@@ -124,7 +135,33 @@ def _fullest(prompt: MaskPrompt, stack: Stack) -> int:
     return int(np.bincount(found).argmax())
 
 
-def _inside(inner: Extent, outer: Extent) -> tuple[slice, slice, slice]:
-    """Return where an extent lies in the crop of another one."""
-    i, j, k = outer[::2]
-    return slices_of((inner[0] - i, inner[1] - i, inner[2] - j, inner[3] - j, inner[4] - k, inner[5] - k))
+def _clicks(grid: Grid, state: LabelState) -> list[tuple[tuple[int, int, int], bool]]:
+    """Return the voxels (k, j, i) that clicks settle, in their order: none before there is a slice."""
+    return clicked_voxels(grid, state.prompts) if state.slices else []
+
+
+def _crossing(slices: Sequence[SliceAnswer]) -> bool:
+    """Tell whether some slices belong to more than one stack."""
+    stacks = list({id(one.stack): one.stack for one in slices}.values())
+    return any(not one.parallel(stacks[0]) for one in stacks[1:])
+
+
+def _changed(before: LabelState, state: LabelState, within: Extent | None) -> Extent | None:
+    """Return where a label may look different from before; outside `within` it marks nothing, before and after."""
+    old, new = set(before.slices), set(state.slices)
+    crossing = _crossing(state.slices)
+    everywhere = before.earlier is not None and before.earlier is not state.earlier
+    everywhere |= bool(before.slices and state.slices) and crossing != _crossing(before.slices)
+    # Where slices cross, what counts is their order.
+    everywhere |= [one for one in before.slices if one in new] != [one for one in state.slices if one in old]
+    for earlier in (before.earlier, state.earlier):
+        within = union(within, earlier.extent if earlier is not None else None)
+    if everywhere or within is None:
+        return within
+    extent: Extent | None = None
+    for one in old ^ new:
+        if crossing or state.earlier is not None:  # it rules out what others say, or said, as far as it reaches
+            extent = union(extent, meeting(one.reach, within) if one.reach is not None else None)
+        else:
+            extent = union(extent, one.marked[1] if one.marked is not None else None)
+    return extent

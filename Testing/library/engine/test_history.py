@@ -60,6 +60,26 @@ def test_a_step_counts_its_crops_and_each_answer_once():
     assert both.nbytes == STEP_BYTES + probability.nbytes
 
 
+def test_what_several_steps_share_counts_once_and_as_long_as_one_of_them_is_kept():
+    probability = np.zeros((20, 20, 20), np.float32)
+    answer = PatchAnswer(Grid(probability.shape, np.eye(4)), probability, prompted=True)
+    history = History(limit_bytes=2 * STEP_BYTES + probability.nbytes)
+    history.push(step(0, (answer,)))
+    history.push(step(1, (answer,)))
+    assert history.nbytes == 2 * STEP_BYTES + probability.nbytes
+    history.push(step(2))
+    assert history.nbytes == 2 * STEP_BYTES + probability.nbytes
+    history.undo()
+    history.push(step(3))
+    assert history.nbytes == 2 * STEP_BYTES + probability.nbytes
+    history.undo()
+    history.undo()
+    history.push(step(4))
+    assert history.nbytes == STEP_BYTES
+    history.clear()
+    assert history.nbytes == 0
+
+
 def test_a_session_keeps_its_undo_within_the_bound_and_the_last_step_always(open_session):
     session = open_session(undo_bytes=1)
     session.select(spine_labels().by_name("L3"))
