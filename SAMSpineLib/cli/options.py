@@ -31,8 +31,18 @@ Ids = Annotated[
         show_default=False,
     ),
 ]
+Modality = Annotated[
+    Literal["CT", "MR", "US"] | None,
+    typer.Option(
+        "--modality",
+        help="What the image is, where its file does not say (NIfTI, NRRD, pictures). Without it such a file is a CT.",
+        show_default=False,
+    ),
+]
+# "none": each value is a structure of its own.
+Numbering = Literal["verse", "totalsegmentator", "samspine", "none"]
 TruthIds = Annotated[
-    Literal["verse", "totalsegmentator", "samspine", "none"] | None,
+    Numbering | None,
     typer.Option(
         "--ids",
         help="Numbering of the truth's labels. Without it the names count where the file has them (.seg.nrrd, or a "

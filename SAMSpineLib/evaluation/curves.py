@@ -130,16 +130,16 @@ def simulate(
     if not labels:
         msg = "A simulation needs at least one label to segment, got none"
         raise LabelError(msg)
-    reach = _reach(truth, volume)
+    reach = reach_of(truth, volume)
     for label in labels:
         # Before the first click: a simulation is long, and a wrong label should not cost it. The masks are made again
         # when their turn comes, because all of them together can be larger than the memory.
-        _truth_mask(truth, label, reach)
+        truth_mask(truth, label, reach)
     session.set_volume(volume)
     curves: dict[str, Curve] = {}
     total = settings.clicks * len(labels)
     for number, label in enumerate(labels):
-        trial = _Trial(session, volume, _truth_mask(truth, label, reach), label)
+        trial = _Trial(session, volume, truth_mask(truth, label, reach), label)
         before = number * settings.clicks
         curves[label.name] = trial.run(settings, _shifted(progress, before, total, label.name))
     return SimulationReport(curves)
@@ -208,14 +208,20 @@ def _shifted(progress: Counted | None, before: int, total: int, name: str) -> Ca
     return tell
 
 
-def _reach(truth: Volume, volume: Volume) -> npt.NDArray[np.uint8] | None:
+def reach_of(truth: Volume, volume: Volume) -> npt.NDArray[np.uint8] | None:
     """Return where in the truth's grid (K, J, I) the volume is; None says everywhere."""
     if truth.grid.same_place(volume.grid):
         return None
     return sample_labels(np.ones(volume.shape, np.uint8), volume.grid, truth.grid)
 
 
-def _truth_mask(truth: Volume, label: Label, reach: npt.NDArray[np.uint8] | None) -> Volume:
+def truth_mask(truth: Volume, label: Label, reach: npt.NDArray[np.uint8] | None) -> Volume:
+    """Return the mask (K, J, I) of a label in a truth, where the volume is (see `reach_of`).
+
+    Raises:
+        LabelError: if the truth lacks the label.
+        GeometryError: if the label lies outside the volume altogether.
+    """
     mask = (truth.array == label.value).view(np.uint8)
     if not mask.any():
         msg = f"The truth has no voxel of '{label.name}' (value {label.value}): ask only for labels that it holds"

@@ -32,6 +32,23 @@ def labels_in(truth: Volume, table: LabelTable) -> list[Label]:
     return [label for label in table if label.value in found]
 
 
+def truths_for(truth: Volume, labels: Sequence[Label]) -> list[tuple[Volume, list[Label]]]:
+    """Return truths (K, J, I) in which each label has a value of its own, with the labels that each is for.
+
+    A whole, such as the spine, overlaps with its parts and so has a truth of its own.
+
+    Raises:
+        LabelError: if a label does not occur.
+    """
+    table = spine_labels()
+    wholes = [label for label in labels if len(table.parts(label)) > 1]
+    truths = [(truth, [label for label in labels if label not in wholes])]
+    truths += [(joined(truth, label, table), [label]) for label in wholes]
+    for one, asked in truths:
+        _check_present(one, asked)
+    return [(one, asked) for one, asked in truths if asked]
+
+
 def simulate_structures(
     session: ClickableSession,
     volume: Volume,
@@ -46,18 +63,11 @@ def simulate_structures(
         LabelError: if no labels are asked for, or one does not occur in the truth.
         GeometryError: if one lies outside the volume altogether.
     """
-    table = spine_labels()
-    wholes = [label for label in labels if len(table.parts(label)) > 1]
-    truths = [(truth, [label for label in labels if label not in wholes])]
-    truths += [(joined(truth, label, table), [label]) for label in wholes]
-    for one, asked in truths:
-        _check_present(one, asked)
     curves: dict[str, Curve] = {}
     total = settings.clicks * len(labels)
-    for one, asked in truths:
-        if asked:
-            shifted = _shifted(progress, settings.clicks * len(curves), total)
-            curves |= simulate(session, volume, one, asked, settings, shifted).labels
+    for one, asked in truths_for(truth, labels):
+        shifted = _shifted(progress, settings.clicks * len(curves), total)
+        curves |= simulate(session, volume, one, asked, settings, shifted).labels
     return SimulationReport({label.name: curves[label.name] for label in labels})
 
 

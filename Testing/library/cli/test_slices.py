@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from SAMSpineLib.io import read_segmentation, write_segmentation, write_volume
 from SAMSpineLib.labels import spine_labels
@@ -92,28 +93,61 @@ def test_without_following_only_the_slice_is_marked(
     assert set(marked(tmp_path / "out.nrrd")[:, 1]) == {5}
 
 
-def test_a_robot_clicks_in_slices(samspine: Any, block: Path, tmp_path: Path, small_sam2: Path) -> None:
-    truth = np.zeros((6, 10, 12), np.uint16)
-    truth[1:5, 2:8, 3:9] = L3
-    write_segmentation(tmp_path / "truth.nii.gz", truth, Volume.from_array(truth, np.eye(4)).grid, spine_labels())
-    words = (
-        "--model",
-        "sam2.1-tiny",
-        "--weights",
-        small_sam2,
-        "--labels",
-        "L3",
-        "--clicks",
-        2,
-        "--direction",
-        "sagittal",
-        "--json",
-    )
-    ended = samspine("simulate", block, tmp_path / "truth.nii.gz", "--ids", "samspine", *words)
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    """Give a truth of the block: L3, four slices of 6 x 6 pixels."""
+    array = np.zeros((6, 10, 12), np.uint16)
+    array[1:5, 2:8, 3:9] = L3
+    grid = Volume.from_array(array, np.eye(4)).grid
+    write_segmentation(tmp_path / "truth.nii.gz", array, grid, spine_labels())
+    return tmp_path / "truth.nii.gz"
+
+
+def test_a_robot_prompts_slices_and_follows_what_it_marked(
+    samspine: Any, block: Path, truth: Path, small_sam2: Path
+) -> None:
+    words = ("--ids", "samspine", "--model", "sam2.1-tiny", "--weights", small_sam2, "--clicks", 2)
+    ended = samspine("simulate", block, truth, *words, "--direction", "all", "--json")
     assert ended.code == 0, ended.err
-    curve = json.loads(ended.out)["labels"]["L3"]
-    assert len(curve["dice"]) == 2
-    assert all(0 <= value <= 1 for value in curve["dice"])
+    assert len(ended.out.splitlines()) == 1
+    found = json.loads(ended.out)["directions"]
+    assert list(found) == ["axial", "sagittal", "coronal"]
+    # Four slices of 36 pixels; six of 24 in either other direction.
+    assert [one["labels"]["L3"]["slices"] for one in found.values()] == [4, 6, 6]
+    for one in found.values():
+        scores = [*one["labels"]["L3"]["dice"], one["labels"]["L3"]["box"], *one["anywhere"]["L3"]["dice"]]
+        assert len(scores) == 2 + 1 + 2
+        assert all(0 <= value <= 1 for value in scores)
+        assert {"box", "1 click", "3 clicks"} <= set(one["labels"]["L3"]["followed"])
+
+
+def test_tables_show_slices_what_was_followed_and_clicks_anywhere(
+    samspine: Any, block: Path, truth: Path, small_sam2: Path
+) -> None:
+    words = ("--ids", "samspine", "--model", "sam2.1-tiny", "--weights", small_sam2)
+    shown = samspine("simulate", block, truth, *words, "--direction", "sagittal").out
+    for word in ("sagittal slices one by one", "5 clicks", "box", "followed from one", "clicks anywhere", "NSD 2 mm"):
+        assert word in " ".join(shown.split())
+    alone = samspine("simulate", block, truth, *words, "--one-slice", "--every", 2).out
+    assert "one by one" in " ".join(alone.split())
+    assert "NSD" not in alone
+
+
+def test_a_picture_with_a_mask_of_any_number_is_simulated(samspine: Any, tmp_path: Path, small_sam2: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (40, 50)).astype(np.uint8)
+    mask = np.zeros((40, 50), np.uint8)
+    mask[10:30, 10:35] = 255
+    for name, array in (("image", picture), ("mask", mask)):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / f"{name}.png"))
+    words = (tmp_path / "image.png", tmp_path / "mask.png", "--model", "sam2.1-tiny", "--weights", small_sam2)
+    ended = samspine("simulate", *words, "--ids", "none", "--modality", "US", "--labels", "255", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)["directions"]["axial"]
+    assert found["labels"]["255"]["slices"] == 1
+    assert found["labels"]["255"]["followed"] is found["anywhere"] is None
+    refused = samspine("simulate", *words, "--ids", "none", "--direction", "coronal")
+    assert refused.code == 2
+    assert "one voxel wide" in refused.err
 
 
 @pytest.mark.slow
