@@ -35,7 +35,7 @@ Modality = Annotated[
     Literal["CT", "MR", "US"] | None,
     typer.Option(
         "--modality",
-        help="What the image is, where its file does not say (NIfTI, NRRD, pictures). Without it such a file is a CT.",
+        help="What the image is, where its file does not say so, or says it wrong: CT is shown in a window of its own.",
         show_default=False,
     ),
 ]
