@@ -41,6 +41,7 @@ class SliceReader:
         """Return a label's state after one more prompt: the answer on its slice is new, all others stay."""
         prompts = (*state.prompts, prompt)
         stack = self.stack_of(prompt)
+        stack = next((one.stack for one in reversed(state.slices) if one.stack.parallel(stack)), stack)
         index = _fullest(prompt, stack) if isinstance(prompt, MaskPrompt) else stack.index_at(anchor(prompt))
         before = next((one for one in state.slices if one.lies_at(stack, index)), None)
         encoded = self.encoded(stack, index)

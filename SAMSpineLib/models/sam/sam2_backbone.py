@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
+from SAMSpineLib.models.sam.linear import use_onednn
 from SAMSpineLib.models.sam.networks import PIXEL_MEAN, PIXEL_STD
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class Sam2Backbone:
         self._cast = casting(precision, device)
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
+        if self.device.type == "cpu":
+            use_onednn(self.network)
         self.image_size: int = network.image_size
         self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(PIXEL_STD, device=self.device).view(3, 1, 1)
@@ -45,6 +49,12 @@ class Sam2Backbone:
             maps = self.network.forward_image(prepared[None])["backbone_fpn"]
         return Features(tuple(maps[-self.network.num_feature_levels :]), (self.image_size, self.image_size))
 
+    @cached_property
+    def _positions(self) -> Tensor:
+        """What the decoder is told of places, the same for every prompt."""
+        positions: Tensor = self.network.sam_prompt_encoder.get_dense_pe()
+        return positions
+
     @torch.inference_mode()
     def decode(self, features: Features, prompts: SlicePrompts) -> Candidates:
         """Answer prompts; see `SliceBackbone.decode`."""
@@ -54,7 +64,7 @@ class Sam2Backbone:
         sparse, dense = encoder(points=points, boxes=None, masks=mask)
         logits, scores, _, _ = decoder.predict_masks(
             image_embeddings=top + self.network.no_mem_embed[0, :, :, None, None][0],
-            image_pe=encoder.get_dense_pe(), sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense,
+            image_pe=self._positions, sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense,
             repeat_image=False, high_res_features=finer,
         )  # fmt: skip
         # Where the mask for prompts that mean one thing is not stable, SAM 2 takes the best of the others for it.

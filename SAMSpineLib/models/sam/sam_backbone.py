@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
+from SAMSpineLib.models.sam.linear import use_onednn
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -26,6 +28,8 @@ class SamBackbone:
         self._cast = casting(precision, device)
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
+        if self.device.type == "cpu":
+            use_onednn(self.network)
         self.image_size: int = network.image_encoder.img_size
 
     def frame(self, height: float, width: float) -> tuple[int, int]:
@@ -41,6 +45,12 @@ class SamBackbone:
         with self._cast():
             return Features((self.network.image_encoder(prepared),), (height, width))
 
+    @cached_property
+    def _positions(self) -> Tensor:
+        """What the decoder is told of places, the same for every prompt."""
+        positions: Tensor = self.network.prompt_encoder.get_dense_pe()
+        return positions
+
     @torch.inference_mode()
     def decode(self, features: Features, prompts: SlicePrompts) -> Candidates:
         """Answer prompts; see `SliceBackbone.decode`."""
@@ -48,7 +58,7 @@ class SamBackbone:
         encoder = self.network.prompt_encoder
         sparse, dense = encoder(points=None if points is None else (points, labels), boxes=box, masks=mask)
         logits, scores = self.network.mask_decoder.predict_masks(
-            image_embeddings=features.maps[-1].float(), image_pe=encoder.get_dense_pe(),
+            image_embeddings=features.maps[-1].float(), image_pe=self._positions,
             sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense,
         )  # fmt: skip
         return ordered(logits[0], scores[0], ambiguous=prompts.is_ambiguous)
