@@ -39,15 +39,15 @@ Modality = Annotated[
         show_default=False,
     ),
 ]
-# "none": each value is a structure of its own.
-Numbering = Literal["verse", "totalsegmentator", "samspine", "none"]
+# "none": each value is a structure of its own; "any": all of them are one.
+Numbering = Literal["verse", "totalsegmentator", "samspine", "none", "any"]
 TruthIds = Annotated[
     Numbering | None,
     typer.Option(
         "--ids",
         help="Numbering of the truth's labels. Without it the names count where the file has them (.seg.nrrd, or a "
         "table beside it); else it is verse. none: each value is a structure, called as the file calls it, else after "
-        "its number.",
+        "its number. any: all values are one structure.",
         show_default=False,
     ),
 ]

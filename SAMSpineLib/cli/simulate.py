@@ -128,7 +128,9 @@ def read(
     from SAMSpineLib.io import read_with_notices
     from SAMSpineLib.io.numbering import read_named_labels
 
-    asked = None if labels is None or ids == "none" else [spine_labels().by_name(one) for one in labels.split(",")]
+    asked = (
+        None if labels is None or ids in {"none", "any"} else [spine_labels().by_name(one) for one in labels.split(",")]
+    )
     with working(f"Reading {volume} and {truth}"):
         image = read_with_notices(volume, series=series)
         known = read_named_labels(truth, spine_labels(), ids=ids)

@@ -66,6 +66,12 @@ def dice(a: AnyMask, b: AnyMask) -> float:
     return 2.0 * int(np.count_nonzero(inner_a & inner_b)) / total
 
 
+def iou(a: AnyMask, b: AnyMask) -> float:
+    """Return the intersection over union |A and B| / |A or B| of two masks (K, J, I): 0..1, NaN if both are empty."""
+    both = dice(a, b)
+    return both / (2.0 - both)
+
+
 def surface_dice(a: AnyMask, b: AnyMask, spacing_kji: Sequence[float], tolerance_mm: float = 2.0) -> float:
     """Return the normalised surface Dice (NSD) of two masks (K, J, I) at a tolerance in mm.
 

@@ -147,7 +147,7 @@ def simulate_slices(
         truth: integer label map, on any grid.
         labels: what to segment; each must occur in the truth.
         plan: what is tried; of a volume with but one slice nothing is followed.
-        progress: called as (trials done, trials in all, name of the label).
+        progress: called as (slices done, slices in all, name of the label); followed ones count each time.
 
     Raises:
         LabelError: if a label does not occur in the truth.
@@ -158,7 +158,8 @@ def simulate_slices(
     session.set_volume(volume)
     places = _places(wanted, plan)
     follow = wanted if plan.follow and plan.cut.count > 1 else []
-    total = len(places) + len(STARTS) * len(follow)
+    walk = len(STARTS) * plan.cut.count
+    total = len(places) + walk * len(follow)
     slices = {one.label.name: SliceScores() for one in wanted}
     for done, (index, one) in enumerate(places, start=1):
         scores, trial = slices[one.label.name], _Trial(session, one, plan, index)
@@ -169,7 +170,7 @@ def simulate_slices(
     followed: dict[str, Followed] = {}
     for one in follow:
         trial = _Trial(session, one, plan, int(plan.cut.areas(one.here).argmax()))
-        tell = _walks(progress, len(places) + len(STARTS) * len(followed), total)
+        tell = _walks(progress, len(places) + walk * len(followed), total, plan.cut.count)
         followed[one.label.name] = trial.followed(volume.grid, tell)
     return SliceReport(slices, followed)
 
@@ -306,15 +307,14 @@ def _inside(low: npt.NDArray[np.int_], high: npt.NDArray[np.int_], extent: Exten
     return (k, j, i)
 
 
-def _walks(progress: Counted | None, before: int, total: int) -> Callable[[int, str], Counted | None]:
-    """Return what makes, for each start, the progress of its walk: done when the walk is."""
+def _walks(progress: Counted | None, before: int, total: int, count: int) -> Callable[[int, str], Counted | None]:
+    """Return what makes the progress of the walk from each start: a whole stack of `count` slices when it is done."""
     if progress is None:
         return lambda _number, _name: None
 
     def tell(number: int, name: str) -> Counted:
         def step(done: int, steps: int, _names: str) -> None:
-            ended = done >= steps
-            progress(before + number + int(ended), total, name if ended else f"{name}, slice {done} of {steps}")
+            progress(before + number * count + count * done // max(steps, 1), total, f"{name}, followed")
 
         return step
 

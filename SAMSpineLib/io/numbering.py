@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from SAMSpineLib.errors import LabelError
 from SAMSpineLib.io.label_map import Source, convert_ids, labels_table_path, values_in
 from SAMSpineLib.io.nifti_nrrd import stem_of
@@ -16,8 +18,10 @@ from SAMSpineLib.io.writing import read_segmentation
 from SAMSpineLib.labels import Label, LabelTable
 from SAMSpineLib.volume import Volume
 
-# A numbering of ours or of others, or none: each value is a structure of its own, named after its number.
-Numbering = Source | Literal["none"]
+# A numbering of ours or of others. With none each value is a structure of its own, named after its number; with any
+# all values are one structure, as in a mask.
+Numbering = Source | Literal["none", "any"]
+MASKED = "structure"
 _GREY = (128, 174, 128)
 
 
@@ -66,16 +70,25 @@ def read_named_labels(
 
     That is the given table, whatever the numbering, as `read_labels` has it. With ids "none" nothing is left out: the
     structures are called as the file calls them (`.seg.nrrd`, or a table beside the file), else after their values.
+    With "any" all that is marked is one structure of value 1, called "structure".
 
     Raises:
         VolumeError: if it cannot be read or is no label map.
         LabelError: if nothing in it is a structure that the table knows under this numbering, or two of the file's own
             structures have one name.
     """
-    if ids != "none":
+    if ids != "none" and ids != "any":  # noqa: PLR1714 - so that it is known to be a numbering
         found = read_labels(path, table, ids=ids, default=default)
         return NamedLabels(found.volume, table, found.notices)
-    path = Path(path)
+    named = _as_the_file_calls_them(Path(path), table)
+    if ids == "none":
+        return named
+    mask = Volume((named.volume.array > 0).astype(np.uint8), named.volume.grid, named.volume.name)
+    return NamedLabels(mask, LabelTable([Label(1, MASKED, MASKED, "", _GREY)]), named.notices)
+
+
+def _as_the_file_calls_them(path: Path, table: LabelTable) -> NamedLabels:
+    """Read a label map with a table of its own names, or of its numbers where it has none."""
     if path.name.lower().endswith(".seg.nrrd") or labels_table_path(path).is_file():
         read = read_segmentation(path, table)
         named = LabelTable(Label(one.value, one.name, one.name, "", one.colour) for one in read.segments)

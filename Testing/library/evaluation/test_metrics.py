@@ -16,6 +16,7 @@ from SAMSpineLib.evaluation.metrics import (
     dice,
     hausdorff95,
     identified,
+    iou,
     json_number,
     mean_of,
     surface_dice,
@@ -52,6 +53,13 @@ def _random_pair(seed):
 def test_dice_of_half_overlapping_cubes_is_one_half():
     a, b = _block((10, 10, 10), (0, 2, 2), (4, 4, 4)), _block((10, 10, 10), (2, 2, 2), (4, 4, 4))
     assert dice(a, b) == pytest.approx(0.5)
+
+
+def test_iou_of_half_overlapping_cubes_is_a_third_of_nothing_nan_and_of_strangers_zero():
+    a, b = _block((10, 10, 10), (0, 2, 2), (4, 4, 4)), _block((10, 10, 10), (2, 2, 2), (4, 4, 4))
+    assert iou(a, b) == pytest.approx(1 / 3)
+    assert math.isnan(iou(a * 0, b * 0))
+    assert iou(a * 0, b) == 0.0
 
 
 def test_dice_takes_any_nonzero_value_as_inside_and_does_not_overflow():
@@ -123,6 +131,7 @@ def test_all_metrics_agree_with_monai_on_the_uncropped_masks(seed):
     big_a, big_b = (torch.from_numpy(np.pad(m, ((5, 2), (0, 7), (3, 3))))[None, None] for m in (a, b))
     options = {"include_background": True}
     assert dice(a, b) == pytest.approx(float(metrics.DiceMetric(**options)(big_a, big_b)), abs=1e-6)
+    assert iou(a, b) == pytest.approx(float(metrics.compute_iou(big_a, big_b, **options)), abs=1e-6)
     expected = float(metrics.compute_surface_dice(big_a, big_b, [2.0], spacing=spacing, **options))
     assert surface_dice(a, b, spacing) == pytest.approx(expected, abs=1e-6)
     expected = float(metrics.compute_hausdorff_distance(big_a, big_b, percentile=95, spacing=spacing, **options))

@@ -66,3 +66,10 @@ def test_two_structures_of_one_name_are_refused(instances: Path) -> None:
     write_labels_table(instances.with_name("instances.labels.csv"), names)
     with pytest.raises(LabelError, match="twin"):
         read_named_labels(instances, TABLE, ids="none")
+
+
+def test_all_that_a_mask_marks_may_be_one_structure(instances: Path) -> None:
+    found = read_named_labels(instances, TABLE, ids="any")
+    assert found.table.names == ("structure",)
+    assert found.volume.array.dtype == np.uint8
+    assert found.volume.array[:, 0, 0].tolist() == [0, 1, 1, 1]
