@@ -1,17 +1,51 @@
-"""Encoded patches and slices, kept within a memory bound: the least recently used one goes first."""
+"""Encoded patches and slices, kept within a memory bound: the least recently used one goes first.
+
+They are known by what was encoded, not by the object that held it: the content of the volume, the place, and the
+network. A volume that is opened again, by whichever session, is not encoded again.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from SAMSpineLib.models.protocols import Encoded, Promptable
 from SAMSpineLib.volume import Grid, Volume
 
-# A volume, which is never written to, and where in it.
-Key = tuple[int, bytes]
+# The network, the content of a volume, and where in it.
+Key = tuple[int, str, bytes]
+
+_contents: WeakKeyDictionary[Volume, str] = WeakKeyDictionary()
+_networks: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+_numbers = itertools.count()
+_knowing = threading.RLock()
+
+
+def content_of(volume: Volume) -> str:
+    """Return what stands for a volume's voxels, place and modality.
+
+    It is computed once for each volume, in about half a second per gigabyte; voxels are never written to after that.
+    """
+    with _knowing:
+        if volume not in _contents:
+            digest = hashlib.sha256(f"{volume.array.dtype.name} {tuple(volume.shape)}".encode())
+            for part in volume.array:  # one slice after the other: an array in another order is not copied as a whole
+                digest.update(np.ascontiguousarray(part).data)
+            know_content(volume, digest.hexdigest())
+        return _contents[volume]
+
+
+def know_content(volume: Volume, digest: str) -> None:
+    """Take the SHA-256 (hexadecimal) of an array from whoever has computed it: of its type, its shape and its bytes."""
+    with _knowing:
+        _contents[volume] = f"{digest} {volume.modality} {_place(volume.grid).hex()}"
 
 
 class PatchStore:
@@ -20,6 +54,8 @@ class PatchStore:
     def __init__(self, *, limit_bytes: int) -> None:
         """Begin empty."""
         self.limit_bytes = limit_bytes
+        self._taken = 0
+        self._volumes: dict[int, str] = {}
         self._patches: OrderedDict[Key, Encoded] = OrderedDict()
         self._coming: dict[Key, Future[Encoded]] = {}
         self._lock = threading.Lock()
@@ -28,7 +64,7 @@ class PatchStore:
     def nbytes(self) -> int:
         """Memory that the store holds now."""
         with self._lock:
-            return self._taken()
+            return self._taken
 
     def holds(self, key: Key) -> bool:
         """Tell whether a patch is here or on its way."""
@@ -57,8 +93,9 @@ class PatchStore:
         with self._lock:
             self._coming.pop(key, None)
             self._patches[key] = patch
-            while len(self._patches) > 1 and self._taken() > self.limit_bytes:
-                self._patches.popitem(last=False)
+            self._taken += patch.nbytes
+            while len(self._patches) > 1 and self._taken > self.limit_bytes:
+                self._taken -= self._patches.popitem(last=False)[1].nbytes
         mine.set_result(patch)
         return patch
 
@@ -66,15 +103,23 @@ class PatchStore:
         """Forget everything."""
         with self._lock:
             self._patches.clear()
+            self._taken = 0
+
+    def opened(self, volume: Volume) -> str:
+        """Return what stands for a volume's content, and remember that this object holds it."""
+        content = content_of(volume)
+        with self._lock:
+            self._volumes[id(volume)] = content
+        return content
 
     def drop(self, volume_id: int) -> None:
-        """Forget the patches of a volume that is gone."""
+        """Forget the patches of a volume that is gone, unless another volume with the same content is known."""
         with self._lock:
-            for key in [key for key in self._patches if key[0] == volume_id]:
-                del self._patches[key]
-
-    def _taken(self) -> int:
-        return sum(patch.nbytes for patch in self._patches.values())
+            content = self._volumes.pop(volume_id, None)
+            if content is None or content in self._volumes.values():
+                return
+            for key in [key for key in self._patches if key[1] == content]:
+                self._taken -= self._patches.pop(key).nbytes
 
 
 class EncodedCache:
@@ -83,7 +128,7 @@ class EncodedCache:
     def __init__(self, model: Promptable, *, limit_bytes: int = 0, store: PatchStore | None = None) -> None:
         """Serve patches of one model, from a store of its own within a bound of memory, or from one that is shared."""
         self._model = model
-        self._store = store or PatchStore(limit_bytes=limit_bytes)
+        self._store = store if store is not None else PatchStore(limit_bytes=limit_bytes)
         self._shared = store is not None
         self.encoded_count = 0
 
@@ -94,14 +139,14 @@ class EncodedCache:
             self.encoded_count += 1
             return self._model.encode(volume, grid)
 
-        return self._store.get(_key(volume, grid), encode)
+        return self._store.get(self._key(volume, grid), encode)
 
     def holds(self, volume: Volume, grid: Grid) -> bool:
         """Tell whether a patch is encoded already, or just being encoded."""
-        return self._store.holds(_key(volume, grid))
+        return self._store.holds(self._key(volume, grid))
 
     def clear(self) -> None:
-        """Forget everything, as when another volume comes; a shared store is left to those who share it."""
+        """Forget everything; a shared store is left to those who share it."""
         if not self._shared:
             self._store.clear()
 
@@ -119,6 +164,17 @@ class EncodedCache:
         """Memory that the store holds now."""
         return self._store.nbytes
 
+    def _key(self, volume: Volume, grid: Grid) -> Key:
+        # Several models that ask the same networks, as those of an engine's sessions do, share what these encode.
+        return _number_of(getattr(self._model, "networks", self._model)), self._store.opened(volume), _place(grid)
 
-def _key(volume: Volume, grid: Grid) -> Key:
-    return id(volume), grid.ijk_to_ras.tobytes()
+
+def _number_of(networks: object) -> int:
+    """Return a number that no other object ever has."""
+    with _knowing:
+        return _networks.setdefault(networks, next(_numbers))
+
+
+def _place(grid: Grid) -> bytes:
+    """Return what stands for a grid; there are two zeros in floating point, and here they are one."""
+    return np.array(grid.shape, np.int64).tobytes() + (grid.ijk_to_ras + 0.0).tobytes()

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from SAMSpineLib.engine.cache import EncodedCache
+from SAMSpineLib.engine.cache import EncodedCache, PatchStore
 from SAMSpineLib.engine.contest import settled
 from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
@@ -48,14 +48,22 @@ class Session(Selection):
     """
 
     def __init__(
-        self, model: Promptable, settings: EngineSettings | None = None, *, notify: Notify | None = None
+        self,
+        model: Promptable,
+        settings: EngineSettings | None = None,
+        *,
+        notify: Notify | None = None,
+        store: PatchStore | None = None,
     ) -> None:
-        """Answer prompts with `model`; `notify` is told when memory ran out and the cache was emptied."""
+        """Answer prompts with `model`; `notify` is told when memory ran out and the cache was emptied.
+
+        Sessions that are given one `store` share its patches and its bound of memory, whatever their models are.
+        """
         super().__init__()
         self._notify = notify or (lambda _text: None)
         self.model = model
         self.settings = settings or EngineSettings()
-        self.cache = EncodedCache(model, limit_bytes=self.settings.cache_bytes)
+        self.cache = EncodedCache(model, limit_bytes=self.settings.cache_bytes, store=store)
         self._ahead = SlicesAhead(self.settings.slices_ahead)
         self._history = History(limit_bytes=self.settings.undo_bytes)
         self._states: dict[int, LabelState] = {}
@@ -82,7 +90,6 @@ class Session(Selection):
         self._map, self._loaded = self.attempt(begin)
         self._ahead.stop()
         self._volume = volume
-        self.cache.clear()
         self._history.clear()
         self._states.clear()
 

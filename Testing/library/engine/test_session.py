@@ -265,7 +265,6 @@ def test_another_volume_starts_from_nothing(open_session, ct):
     assert not session.result.any()
     assert session.prompts == ()
     assert session.undo().is_empty
-    assert session.cache.nbytes == 0
 
 
 def test_what_is_missing_is_said(ct, fake):
