@@ -69,7 +69,7 @@ def pictures_of(
     names = sample_labels(crop, inner, frame)
     table = _colour_table(int(names.max()), colours)
     places = {value: frame.to_ijk(place) for value, place in centres.items()}
-    grey = _windowed(volume, frame)
+    grey = windowed(volume, frame)
     return (*_slices(grey, names, table, places), *_views(names, table, places))
 
 
@@ -96,8 +96,8 @@ def _frame(labels: LabelArray, grid: Grid) -> Grid:
     return Grid((int(size[2]), int(size[1]), int(size[0])), matrix)
 
 
-def _windowed(volume: Volume, frame: Grid) -> Pixels:
-    """Return the image (K, J, I) on the frame as grey values."""
+def windowed(volume: Volume, frame: Grid) -> Pixels:
+    """Return the image (K, J, I) on a grid as grey values: CT in a window of bone, anything else by its percentiles."""
     ct = volume.modality == "CT"
     image = sample(volume.array, volume.grid, frame, fill=AIR_HU if ct else 0.0)
     low, high = _BONE_WINDOW_HU if ct else np.percentile(image, (1, 99))

@@ -5,7 +5,6 @@ The file needs nothing but itself, no network and no scripts. It says in words w
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -16,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from SAMSpineLib.evaluation.auto_pictures import Picture, pictures_of, png
+from SAMSpineLib.evaluation.auto_pictures import Picture, pictures_of
+from SAMSpineLib.evaluation.html_page import STYLE, data_url
 from SAMSpineLib.evaluation.identification import is_vertebra
 from SAMSpineLib.evaluation.metrics import volume_cm3
 from SAMSpineLib.labels import Label, LabelTable
@@ -29,27 +29,6 @@ _CORE_MM = 6.0  # the middle of every vertebral body, also of a small cervical o
 _REACH_MM = 45.0
 _STEP_MM = 0.5
 _LINE = 9.0  # height of a name in pixels of the picture
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --rule: #c6ccd3; --review: #fff1cc; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --paper: #14181c; --rule: #47505a; --review: #4a3a0c; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 75rem;
-  margin: 0 auto; padding: 1rem 1.5rem 3rem; }
-h1 { font-size: 1.5rem; overflow-wrap: anywhere; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
-figure { margin: 0; flex: 1 1 14rem; max-width: 24rem; }
-figcaption { font-size: 0.9rem; }
-svg { display: block; width: 100%; height: auto; }
-svg text { font: bold 8px system-ui, sans-serif; fill: #fff; stroke: #000; stroke-width: 2px; paint-order: stroke;
-  text-anchor: middle; dominant-baseline: central; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; margin: 1.5rem 0; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: bold; padding-bottom: 0.4rem; }
-th, td { padding: 0.25rem 0.8rem; border-bottom: 1px solid var(--rule); text-align: right; }
-th:first-child, th.words, td.words { text-align: left; }
-tr.review { background: var(--review); }
-.swatch { display: inline-block; width: 0.8em; height: 0.8em; margin-right: 0.5em; border: 1px solid var(--ink); }
-"""
 
 
 class Level(Protocol):
@@ -186,7 +165,7 @@ def _head(volume: Volume, result: Result, labels: Sequence[Label], table: LabelT
     lines = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>Spine of {name}</title><style>{_STYLE}</style></head>",
+        f"<title>Spine of {name}</title><style>{STYLE}</style></head>",
         f"<body><main><h1>Spine of {name}</h1>",
         f"<p>{escape(result.message)}</p>",
     ]
@@ -209,7 +188,7 @@ def _figures(pictures: Iterable[Picture], labels: Sequence[Label]) -> str:
 def _figure(picture: Picture, labels: Sequence[Label]) -> str:
     """Return a picture with the names over it as text, so that they stay sharp and can be searched."""
     height, width = picture.pixels.shape[:2]
-    data = base64.b64encode(png(picture.pixels)).decode("ascii")
+    data = data_url(picture.pixels)
     names, below = "", -math.inf
     for label in sorted(labels, key=lambda one: picture.marks[one.value][1]):
         x, y = picture.marks[label.value]
@@ -219,7 +198,7 @@ def _figure(picture: Picture, labels: Sequence[Label]) -> str:
     said = escape(f"{picture.title}: {', '.join(label.name for label in labels)}")
     return (
         f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{said}">'
-        f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/>{names}</svg>'
+        f'<image width="{width}" height="{height}" href="{data}"/>{names}</svg>'
         f"<figcaption>{escape(picture.title)}</figcaption></figure>"
     )
 

@@ -91,8 +91,8 @@ def evaluate(prediction: Volume, truth: Volume, table: Iterable[Label] = ()) -> 
     Raises:
         LabelError: if one of the two is not a map of whole numbers, or the truth is empty.
     """
-    wanted = LabelMap(_whole_numbers(truth, "truth"), truth.grid)
-    native = LabelMap(_whole_numbers(prediction, "prediction"), prediction.grid)
+    wanted = LabelMap(whole_labels(truth, "truth"), truth.grid)
+    native = LabelMap(whole_labels(prediction, "prediction"), prediction.grid)
     if not wanted.boxes:
         msg = "The truth holds no label at all, so there is nothing to score: give a label map with at least one"
         raise LabelError(msg)
@@ -151,7 +151,12 @@ def _extent(box: tuple[slice, slice, slice]) -> Extent:
     return (int(i.start), int(i.stop) - 1, int(j.start), int(j.stop) - 1, int(k.start), int(k.stop) - 1)
 
 
-def _whole_numbers(volume: Volume, what: str) -> npt.NDArray[Any]:
+def whole_labels(volume: Volume, what: str) -> npt.NDArray[Any]:
+    """Return a label map's voxels (K, J, I) as whole numbers.
+
+    Raises:
+        LabelError: if they are fractions or out of range; the message says `what` it was.
+    """
     array: npt.NDArray[Any] = volume.array
     if array.dtype.kind == "b":
         return array.astype(np.uint8)
