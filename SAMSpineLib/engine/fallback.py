@@ -259,30 +259,39 @@ class SturdyPromptable(Sturdy):
             encoded.inner, encoded.moves = self.networks.promptable.encode(volume, encoded.grid), moves
         return encoded.inner
 
+    def volume_of(self, encoded: Encoded) -> Volume:
+        """Return the volume that a patch was read from."""
+        volume = encoded.volume() if isinstance(encoded, _Patch) else None
+        if volume is None:
+            msg = f"The volume of a slice that is followed must be open, and the slice encoded here; got {encoded!r}"
+            raise TypeError(msg)
+        return volume
+
 
 class SturdySlices(SturdyPromptable):
     """A `SlicePromptable` that survives full memory."""
 
     def slice_grid(self, stack: Stack, index: int) -> Grid:
         """Return the grid on which a slice is best shown to the network."""
-        return self._slicewise.slice_grid(stack, index)
+        return self.network.slice_grid(stack, index)
 
     def mask_grid(self, encoded: Encoded) -> Grid:
         """Return the grid of the masks of a slice."""
-        return self._slicewise.mask_grid(self.own(encoded))
+        return self.network.mask_grid(self.own(encoded))
 
     def offer(
         self, encoded: Encoded, prompts: Sequence[Prompt], *, previous: npt.NDArray[np.floating] | None = None
     ) -> SliceMasks:
         """Return masks for what the prompts point at; see `SlicePromptable.offer`."""
-        return self.attempt(lambda: self._slicewise.offer(self.own(encoded), prompts, previous=previous))
+        return self.attempt(lambda: self.network.offer(self.own(encoded), prompts, previous=previous))
 
     def tracker(self, count: int) -> Tracker:
-        """Return what follows a structure; it stays on the device on which it began."""
-        return _Following(self, self._slicewise.tracker(count))
+        """Return what follows a structure; where the networks leave the GPU it begins anew on the CPU."""
+        return _Following(self, count)
 
     @property
-    def _slicewise(self) -> SlicePromptable:
+    def network(self) -> SlicePromptable:
+        """The network that works slice by slice."""
         slicewise = self.networks.promptable.slicewise
         if slicewise is None:
             msg = "Slices are only asked of a network that works slice by slice"
@@ -291,17 +300,52 @@ class SturdySlices(SturdyPromptable):
 
 
 @dataclass(frozen=True, eq=False)
-class _Following:
-    """A tracker that is shown the network's own slices."""
+class _Known:
+    """A slice whose mask a tracker was told: what it takes to tell another tracker, but for what was encoded."""
 
-    model: SturdySlices
-    inner: Tracker
+    volume: Volume
+    grid: Grid
+    index: int
+    masks: SliceMasks
+    chosen: int = 0
+
+
+class _Following:
+    """A tracker that survives full memory.
+
+    What a tracker remembers lies on the device on which it began. One that begins anew is told the prompted slices, and
+    the slice on which the structure was seen last as if it had been prompted too: it goes on from there.
+    """
+
+    def __init__(self, model: SturdySlices, count: int) -> None:
+        self._model, self._count = model, count
+        self._inner: Tracker | None = None
+        self._moves = -1
+        self._learnt: list[_Known] = []
+        self._seen: list[_Known] = []
 
     def learn(self, index: int, encoded: Encoded, masks: SliceMasks, chosen: int) -> None:
-        self.inner.learn(index, self.model.own(encoded), masks, chosen)
+        self._model.attempt(lambda: self._tracker().learn(index, self._model.own(encoded), masks, chosen))
+        self._learnt.append(_Known(self._model.volume_of(encoded), encoded.grid, index, masks, chosen))
 
     def follow(self, index: int, encoded: Encoded, *, backwards: bool) -> SliceMasks | None:
-        return self.inner.follow(index, self.model.own(encoded), backwards=backwards)
+        found = self._model.attempt(
+            lambda: self._tracker().follow(index, self._model.own(encoded), backwards=backwards)
+        )
+        if found is not None:
+            self._seen = [_Known(self._model.volume_of(encoded), encoded.grid, index, found)]
+        return found
+
+    def _tracker(self) -> Tracker:
+        """Return the network's own tracker, another one if the networks have moved."""
+        moves = self._model.networks.moves
+        if self._inner is None or self._moves != moves:
+            self._inner = None
+            inner = self._model.network.tracker(self._count)
+            for one in (*self._learnt, *self._seen):
+                inner.learn(one.index, self._model.network.encode(one.volume, one.grid), one.masks, one.chosen)
+            self._inner, self._moves = inner, moves
+        return self._inner
 
 
 class SturdyLocaliser(Sturdy):
