@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.cache import EncodedCache, PatchStore
-from SAMSpineLib.engine.contest import settled
+from SAMSpineLib.engine.contest import settled, settled_slices
 from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
 from SAMSpineLib.engine.memory import Found, Notify, attempt, emptied
@@ -178,10 +178,9 @@ class Session(Selection):
                 if progress is not None:
                     progress(len(states), len(orders), label.name)
         finally:
-            answers = self.attempt(lambda: settled({label.value: state.answers for label, state in states.items()}))
-            for label, state in states.items():
+            for label, state in self.attempt(lambda: _all_settled(states)).items():
                 self.select(label)
-                updates.append(self.attempt(partial(self._commit, replace(state, answers=answers[label.value]))))
+                updates.append(self.attempt(partial(self._commit, state)))
         return tuple(updates)
 
     @property
@@ -350,6 +349,16 @@ def _restoring(step: Step, voxels: LabelMap, state: LabelState) -> MaskUpdate:
     visited = state.grids
     mask = (voxels == step.label).astype(np.uint8)
     return MaskUpdate(step.label, mask, step.extent, tuple(sorted(others)), visited)
+
+
+def _all_settled(states: Mapping[Label, LabelState]) -> dict[Label, LabelState]:
+    """Return the states of labels with contested places given to one of them."""
+    answers = settled({label.value: state.answers for label, state in states.items()})
+    slices = settled_slices({label.value: state.slices for label, state in states.items()})
+    return {
+        label: replace(state, answers=answers[label.value], slices=slices[label.value])
+        for label, state in states.items()
+    }
 
 
 def _keep_earlier(crop: LabelMap, extent: Extent, state: LabelState, value: int) -> None:
