@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
@@ -46,8 +47,24 @@ class Sam2Backbone:
         """Encode an image; see `SliceBackbone.encode`."""
         prepared = (image.to(self.device, torch.float32) - self._mean) / self._std
         with self._cast():
-            maps = self.network.forward_image(prepared[None])["backbone_fpn"]
-        return Features(tuple(maps[-self.network.num_feature_levels :]), (self.image_size, self.image_size))
+            maps = self._maps(self.network.image_encoder.trunk(prepared[None]))
+        return Features(maps, (self.image_size, self.image_size))
+
+    def _maps(self, stages: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return what `SAM2Base.forward_image` makes of the stages of the image encoder, finest first.
+
+        On the two finest, two linear maps of channels follow each other, and the one in the middle is large: here they
+        are multiplied first.
+        """
+        neck, decoder = self.network.image_encoder.neck, self.network.sam_mask_decoder
+        coarsest, coarse, *finer = neck.convs
+        upsampled = F.interpolate(coarsest(stages[3]).float(), scale_factor=2.0, mode="nearest")
+        maps = [coarse(stages[2]) + upsampled]
+        for stage, first, then in zip(stages[1::-1], finer, (decoder.conv_s1, decoder.conv_s0), strict=True):
+            weight = torch.einsum("oc,cihw->oihw", then.weight[:, :, 0, 0], first.conv.weight)
+            bias = then.weight[:, :, 0, 0] @ first.conv.bias + then.bias
+            maps.append(F.conv2d(stage, weight, bias))
+        return tuple(maps[::-1])
 
     @cached_property
     def _positions(self) -> Tensor:
