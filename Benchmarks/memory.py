@@ -48,15 +48,15 @@ def open_and_click(path: Path) -> dict[str, float]:
     """Open a volume, click into its middle, and return the peaks (MiB) after each stage."""
     import torch  # noqa: F401
 
-    torch_alone = _peak_mib()
+    torch_alone = peak_mib()
     from Benchmarks.timing import open_session, steady_promptable
     from SAMSpineLib.io import read_volume
     from SAMSpineLib.prompts import Point
 
     model = steady_promptable("ct-sam3d-small")
-    imported = _peak_mib()
+    imported = peak_mib()
     session = open_session(model, read_volume(path))
-    opened = _peak_mib()
+    opened = peak_mib()
     middle = session.volume.grid.to_ras((np.array(SHAPE[::-1]) - 1) / 2).tolist()
     update = session.add(Point((middle[0], middle[1], middle[2])))
     if not update.mask.any():
@@ -66,11 +66,12 @@ def open_and_click(path: Path) -> dict[str, float]:
         "peak_torch_import_mib": torch_alone,
         "peak_model_built_mib": imported,
         "peak_open_mib": opened,
-        "peak_open_and_click_mib": _peak_mib(),
+        "peak_open_and_click_mib": peak_mib(),
     }
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """Return the most memory (MiB) that this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,19 +59,12 @@ class Step:
 
     @property
     def nbytes(self) -> int:
-        """Memory of both crops and of the answers."""
-        return self.crop_bytes + sum(_memory(one) for one in self.answers)
-
-    @property
-    def crop_bytes(self) -> int:
-        """Memory of both crops."""
-        return self.before.nbytes + self.after.nbytes
-
-    @property
-    def answers(self) -> set[PatchAnswer | SliceAnswer]:
-        """All answers that the label had before and after."""
+        """Memory of both crops, and of the answers that only this step still knows: those that it replaced."""
         before, after = self.state_before, self.state_after
-        return {*before.answers, *after.answers, *before.slices, *after.slices}
+        patches = set(before.answers).difference(after.answers)
+        slices = set(before.slices).difference(after.slices)
+        answers = sum(one.probability.nbytes for one in patches) + sum(one.nbytes for one in slices)
+        return self.before.nbytes + self.after.nbytes + answers
 
 
 class History:
@@ -81,22 +74,23 @@ class History:
         """Keep steps within a memory bound; the oldest is forgotten first, the newest never."""
         self._limit = limit_bytes
         self._nbytes = 0
-        self._uses: Counter[PatchAnswer | SliceAnswer] = Counter()
+        self._sizes: dict[Step, int] = {}
         self._done: deque[Step] = deque()
         self._undone: list[Step] = []
 
     def push(self, step: Step) -> None:
         """Add a step; what had been undone is gone."""
         while self._undone:
-            self._count(self._undone.pop(), -1)
+            self._nbytes -= self._sizes.pop(self._undone.pop())
         self._done.append(step)
-        self._count(step, 1)
+        self._sizes[step] = step.nbytes
+        self._nbytes += self._sizes[step]
         while len(self._done) > 1 and self._nbytes > self._limit:
-            self._count(self._done.popleft(), -1)
+            self._nbytes -= self._sizes.pop(self._done.popleft())
 
     @property
     def nbytes(self) -> int:
-        """Memory of all steps; an answer that several of them know of counts once."""
+        """Memory of all steps, on top of what is needed now."""
         return self._nbytes
 
     @property
@@ -127,20 +121,5 @@ class History:
         """Forget all steps."""
         self._done.clear()
         self._undone.clear()
-        self._uses.clear()
+        self._sizes.clear()
         self._nbytes = 0
-
-    def _count(self, step: Step, sign: int) -> None:
-        """Take a step into account, or no longer: what has been counted is not counted again at each click."""
-        self._nbytes += sign * step.crop_bytes
-        for answer in step.answers:
-            used = self._uses[answer]
-            self._uses[answer] += sign
-            if 0 in (used, used + sign):
-                self._nbytes += sign * _memory(answer)
-            if not used + sign:
-                del self._uses[answer]
-
-
-def _memory(answer: PatchAnswer | SliceAnswer) -> int:
-    return answer.nbytes if isinstance(answer, SliceAnswer) else answer.probability.nbytes

@@ -54,8 +54,9 @@ class SliceAnswer:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the masks."""
-        return self.masks.logits.nbytes
+        """Memory of the masks, and of the voxels that they mark where these were asked for."""
+        marked = self.__dict__.get("marked")
+        return self.masks.logits.nbytes + (marked[0].nbytes if marked is not None else 0)
 
     def lies_at(self, stack: Stack, index: int) -> bool:
         """Tell whether this is a slice of a stack."""

@@ -52,30 +52,28 @@ def test_the_oldest_steps_go_when_memory_is_short_and_the_newest_never(limit, ke
     assert undone(history) == [4, 3, 2, 1, 0][:kept]
 
 
-def test_a_step_counts_its_crops_and_each_answer_once():
+def test_a_step_counts_its_crops_and_the_answers_that_it_replaced():
     probability = np.zeros((4, 4, 4), np.float32)
-    answer = PatchAnswer(Grid(probability.shape, np.eye(4)), probability, prompted=True)
-    assert step(0).nbytes == STEP_BYTES
-    both = Step(1, (0, 9, 0, 9, 0, 9), *[np.zeros((10, 10, 10), np.uint16)] * 2, *[LabelState(answers=(answer,))] * 2)
-    assert both.nbytes == STEP_BYTES + probability.nbytes
+    one, other = (PatchAnswer(Grid(probability.shape, np.eye(4)), probability, prompted=True) for _ in range(2))
+    crops = [np.zeros((10, 10, 10), np.uint16)] * 2
+    assert step(0).nbytes == step(0, (one,)).nbytes == STEP_BYTES
+    kept = Step(1, (0, 9, 0, 9, 0, 9), *crops, LabelState(answers=(one,)), LabelState(answers=(one, other)))
+    assert kept.nbytes == STEP_BYTES
+    replaced = Step(1, (0, 9, 0, 9, 0, 9), *crops, LabelState(answers=(one, other)), LabelState(answers=(other,)))
+    assert replaced.nbytes == STEP_BYTES + probability.nbytes
 
 
-def test_what_several_steps_share_counts_once_and_as_long_as_one_of_them_is_kept():
-    probability = np.zeros((20, 20, 20), np.float32)
-    answer = PatchAnswer(Grid(probability.shape, np.eye(4)), probability, prompted=True)
-    history = History(limit_bytes=2 * STEP_BYTES + probability.nbytes)
-    history.push(step(0, (answer,)))
-    history.push(step(1, (answer,)))
-    assert history.nbytes == 2 * STEP_BYTES + probability.nbytes
-    history.push(step(2))
-    assert history.nbytes == 2 * STEP_BYTES + probability.nbytes
+def test_what_the_steps_take_is_known_whatever_was_done_and_undone():
+    history, _ = filled(5, 3 * STEP_BYTES)
+    assert history.nbytes == 3 * STEP_BYTES
     history.undo()
-    history.push(step(3))
-    assert history.nbytes == 2 * STEP_BYTES + probability.nbytes
+    assert history.nbytes == 3 * STEP_BYTES
+    history.push(step(9))
+    assert history.nbytes == 3 * STEP_BYTES
     history.undo()
     history.undo()
-    history.push(step(4))
-    assert history.nbytes == STEP_BYTES
+    history.push(step(10))
+    assert history.nbytes == 2 * STEP_BYTES
     history.clear()
     assert history.nbytes == 0
 

@@ -311,3 +311,18 @@ def test_another_volume_ends_what_was_wished_for_the_one_before(open_session, mo
     count = session.cache.encoded_count
     session._ahead.wait()
     assert session.cache.encoded_count == count
+
+
+def test_however_many_slices_are_prompted_their_undo_and_their_cache_stay_within_the_bounds(open_session, model):
+    one = 44 * 48 * 4 * 4
+    session = open_session(model, cache_bytes=3 * one, undo_bytes=40_000)
+    session.select(L3)
+    for k in range(session.volume.shape[0]):
+        session.add(Point(tuple(session.volume.grid.to_ras([24, 22, k]).tolist())))
+        assert session.cache.nbytes <= 3 * one
+        assert session._history.nbytes <= 40_000
+    assert session.cache.encoded_count == session.volume.shape[0]
+    undone = 0
+    while not session.undo().is_empty:
+        undone += 1
+    assert undone > 1
