@@ -43,6 +43,8 @@ def sample(array: Voxels, grid: Grid, target: Grid, *, fill: float, order: int =
     if order:
         crop = _smoothed(crop, mapping)
     matrix, offset = mapping[2::-1, 2::-1], mapping[2::-1, 3]
+    if order and 1 in target.shape and _axes(matrix) is not None:
+        return _slice_of(crop, matrix, offset, target.shape, fill)
     diagonal = np.allclose(matrix, np.diag(np.diag(matrix)), atol=1e-9)
     values: Voxels = ndimage.affine_transform(
         crop, np.diag(matrix) if diagonal else matrix, offset, target.shape, dtype, order, mode="nearest"
@@ -104,3 +106,36 @@ def _inside(mapping: Matrix, source_shape: tuple[int, ...], shape: tuple[int, in
         place = row[3] + sum(places[1:], start=places[0])
         inside &= (place >= low) & (place <= high)
     return inside
+
+
+def _axes(matrix: Matrix) -> list[int] | None:
+    """Return which source axis each target axis runs along, or None where one runs askew."""
+    along = np.abs(matrix) > 1e-9
+    return along.argmax(axis=0).tolist() if (along.sum(axis=0) == 1).all() and (along.sum(axis=1) == 1).all() else None
+
+
+def _slice_of(
+    crop: npt.NDArray[np.float32], matrix: Matrix, offset: Matrix, shape: tuple[int, int, int], fill: float
+) -> npt.NDArray[np.float32]:
+    """Interpolate linearly on a lattice whose axes run along those of the source: one axis after the other.
+
+    It gives what `ndimage.affine_transform` does, to within rounding, in a fraction of the time.
+    """
+    axes = _axes(matrix) or []
+    values = np.transpose(crop, axes)
+    outside = []
+    for axis, (source, count) in enumerate(zip(axes, shape, strict=True)):
+        size = crop.shape[source]
+        places = matrix[source, axis] * np.arange(count) + offset[source]
+        outside.append((places < -0.5 - 1e-6) | (places > size - 0.5 + 1e-6))
+        places = np.clip(places, 0, size - 1)
+        low = places.astype(int)
+        share = (places - low).astype(np.float32).reshape([-1 if other == axis else 1 for other in range(3)])
+        first = values.take(low, axis)
+        values = (
+            first if not share.any() else first + share * (values.take(np.minimum(low + 1, size - 1), axis) - first)
+        )
+    for axis, beyond in enumerate(outside):
+        if beyond.any():
+            values[(slice(None),) * axis + (beyond,)] = fill
+    return values

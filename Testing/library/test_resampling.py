@@ -245,3 +245,23 @@ def test_labels_keep_their_type_whatever_it_is(dtype):
     found = sample_labels(array, Grid((4, 4, 4), np.eye(4)), Grid((2, 2, 2), np.diag([2.0, 2, 2, 1])))
     assert found.dtype == dtype
     assert found.all()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0)])
+@pytest.mark.parametrize("step", [(0.37, 0.5), (1.0, 1.0), (2.3, 1.7)], ids=["finer", "the same", "coarser"])
+def test_a_slice_along_the_axes_is_what_a_slice_at_any_angle_would_be(order, step, monkeypatch):
+    rng = np.random.default_rng(3)
+    array, grid = rng.normal(0, 300, (9, 21, 17)).astype(np.int16), Grid((9, 21, 17), np.diag([0.8, 0.9, 2.5, 1.0]))
+    matrix = np.eye(4)
+    matrix[:3, :3] = (np.diag([0.8, 0.9, 2.5]) * [1, -1, 1])[:, order]
+    matrix[:3, :2] *= step
+    matrix[:3, 3] = grid.to_ras([3.3, 12.6, 2.2])
+    target = Grid((1, 40, 30), matrix)
+    found = sample(array, grid, target, fill=-1024.0)
+    monkeypatch.setattr("SAMSpineLib.resampling._axes", lambda matrix: None)
+    expected = sample(array, grid, target, fill=-1024.0)
+    assert found.dtype == expected.dtype == np.float32
+    assert (expected == -1024).any()
+    assert (expected != -1024).any()
+    np.testing.assert_array_equal(found == -1024, expected == -1024)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
