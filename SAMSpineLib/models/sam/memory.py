@@ -84,7 +84,8 @@ class _Maps:
 
     def __init__(self, backbone: Sam2Backbone, features: Features) -> None:
         network, maps = backbone.network, [one.float() for one in features.maps]
-        positions = [network.image_encoder.neck.position_encoding(one) for one in maps]
+        # SAM 2 looks at the places on the coarsest map only; of the others it takes no more than the size.
+        positions = [*maps[:-1], network.image_encoder.neck.position_encoding(maps[-1])]
         prepared = network._prepare_backbone_features({"backbone_fpn": maps, "vision_pos_enc": positions})
         self.flat: list[Tensor] = prepared[1]
         self.positions: list[Tensor] = prepared[2]
