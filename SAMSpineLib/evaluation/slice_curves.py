@@ -154,7 +154,7 @@ def simulate_slices(
         GeometryError: if one lies outside the volume altogether.
         PromptError: if the jitter is not a length.
     """
-    wanted = list(_wanted(volume, truth, labels))
+    wanted = list(_wanted(volume, truth, labels, plan.cut))
     session.set_volume(volume)
     places = _places(wanted, plan)
     follow = wanted if plan.follow and plan.cut.count > 1 else []
@@ -169,7 +169,7 @@ def simulate_slices(
             progress(done, total, one.label.name)
     followed: dict[str, Followed] = {}
     for one in follow:
-        trial = _Trial(session, one, plan, int(plan.cut.areas(one.here).argmax()))
+        trial = _Trial(session, one, plan, int(one.areas.argmax()))
         tell = _walks(progress, len(places) + walk * len(followed), total, plan.cut.count)
         followed[one.label.name] = trial.followed(volume.grid, tell)
     return SliceReport(slices, followed)
@@ -177,30 +177,35 @@ def simulate_slices(
 
 @dataclass(frozen=True, eq=False)
 class _Wanted:
-    """A structure to find: its mask `here`, on the volume's grid (K, J, I), and `truth`, on the truth's."""
+    """A structure to find, in two label maps that others share: `here` on the volume's grid (K, J, I), and `truth`.
+
+    Masks are made when they are needed: those of all structures together can be larger than the memory.
+    """
 
     label: Label
-    here: BoolMask = field(repr=False)
+    here: npt.NDArray[np.integer[Any]] = field(repr=False)
     truth: Volume = field(repr=False)
+    reach: npt.NDArray[np.uint8] | None = field(repr=False)
+    areas: npt.NDArray[np.int_] = field(repr=False)
+
+    def mask(self) -> Volume:
+        """Return its mask in the truth's grid."""
+        return truth_mask(self.truth, self.label, self.reach)
 
 
-def _wanted(volume: Volume, truth: Volume, labels: Sequence[Label]) -> Iterator[_Wanted]:
+def _wanted(volume: Volume, truth: Volume, labels: Sequence[Label], cut: Cut) -> Iterator[_Wanted]:
     reach = reach_of(truth, volume)
     for one, asked in truths_for(truth, labels):
+        here = sample_labels(one.array, one.grid, volume.grid)
         for label in asked:
-            mask = truth_mask(one, label, reach)
-            yield _Wanted(label, sample_labels(mask.array, mask.grid, volume.grid) != 0, mask)
+            truth_mask(one, label, reach)  # refuses what cannot be scored, before the first prompt
+            yield _Wanted(label, here, one, reach, cut.areas(here == label.value))
 
 
 def _places(wanted: Sequence[_Wanted], plan: SlicePlan) -> list[tuple[int, _Wanted]]:
     """Return slices and the structures that are large enough there; all of a slice together, as it is encoded once."""
-    areas = [plan.cut.areas(one.here) for one in wanted]
-    return [
-        (index, one)
-        for index in range(0, plan.cut.count, plan.every)
-        for one, area in zip(wanted, areas, strict=True)
-        if area[index] >= SMALLEST
-    ]
+    indices = range(0, plan.cut.count, plan.every)
+    return [(index, one) for index in indices for one in wanted if one.areas[index] >= SMALLEST]
 
 
 @dataclass(frozen=True)
@@ -225,7 +230,7 @@ class _Trial:
     @property
     def truth(self) -> BoolMask:
         """The slice of the truth, (K, J, I) and one voxel thin."""
-        return self.wanted.here[slices_of(self.extent)]
+        return np.asarray(self.wanted.here[slices_of(self.extent)] == self.wanted.label.value)
 
     def with_box(self) -> float:
         """Return the slice's Dice with a tight box."""
@@ -243,7 +248,7 @@ class _Trial:
 
     def followed(self, grid: Grid, tell: Callable[[int, str], Counted | None]) -> Followed:
         """Return the structure's Dice in 3D when it is followed from this slice, for every kind of start."""
-        found = Followed(self.index)
+        found, truth = Followed(self.index), self.wanted.mask()
         for number, (name, clicks) in enumerate(STARTS.items()):
             self._begin()
             started = time.perf_counter()
@@ -254,8 +259,8 @@ class _Trial:
                 self.session.add(self._box())
             self.session.propagate(progress=tell(number, self.wanted.label.name))
             found.seconds[name] = time.perf_counter() - started
-            mask = sample_labels(self.session.mask(self.wanted.label.value), grid, self.wanted.truth.grid)
-            found.dice[name] = dice(self.wanted.truth.array, mask)
+            mask = sample_labels(self.session.mask(self.wanted.label.value), grid, truth.grid)
+            found.dice[name] = dice(truth.array, mask)
             self.session.clear()
         return found
 
