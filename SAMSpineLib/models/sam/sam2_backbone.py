@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from SAMSpineLib.models.precision import Precision, casting
+from SAMSpineLib.models.precision import Precision, casting, compiled
 from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
 from SAMSpineLib.models.sam.linear import use_onednn
 from SAMSpineLib.models.sam.networks import PIXEL_MEAN, PIXEL_STD
@@ -34,6 +34,7 @@ class Sam2Backbone:
         self.network = network.to(self.device).eval()
         if self.device.type == "cpu":
             use_onednn(self.network)
+        self._trunk = compiled(self.network.image_encoder.trunk, precision, device)
         self.image_size: int = network.image_size
         self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(PIXEL_STD, device=self.device).view(3, 1, 1)
@@ -47,7 +48,7 @@ class Sam2Backbone:
         """Encode an image; see `SliceBackbone.encode`."""
         prepared = (image.to(self.device, torch.float32) - self._mean) / self._std
         with self._cast():
-            maps = self._maps(self.network.image_encoder.trunk(prepared[None]))
+            maps = self._maps(self._trunk(prepared[None]))
         return Features(maps, (self.image_size, self.image_size))
 
     def _maps(self, stages: list[Tensor]) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from SAMSpineLib.models.precision import Precision, casting
+from SAMSpineLib.models.precision import Precision, casting, compiled
 from SAMSpineLib.models.sam.backbone import Candidates, Features, SlicePrompts, ordered, prompt_tensors
 from SAMSpineLib.models.sam.linear import use_onednn
 
@@ -30,6 +30,7 @@ class SamBackbone:
         self.network = network.to(self.device).eval()
         if self.device.type == "cpu":
             use_onednn(self.network)
+        self._encoder = compiled(self.network.image_encoder, precision, device)
         self.image_size: int = network.image_encoder.img_size
 
     def frame(self, height: float, width: float) -> tuple[int, int]:
@@ -43,7 +44,7 @@ class SamBackbone:
         height, width = (int(n) for n in image.shape[-2:])
         prepared = self.network.preprocess(image.to(self.device, torch.float32))[None]
         with self._cast():
-            return Features((self.network.image_encoder(prepared),), (height, width))
+            return Features((self._encoder(prepared),), (height, width))
 
     @cached_property
     def _positions(self) -> Tensor:

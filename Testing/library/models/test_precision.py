@@ -12,7 +12,7 @@ from SAMSpineLib.errors import ModelError
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.build import build_localiser, build_promptable
 from SAMSpineLib.models.ct_sam3d.promptable import CTSAM3DPromptable
-from SAMSpineLib.models.precision import casting
+from SAMSpineLib.models.precision import COMPILE, casting, compiled
 from SAMSpineLib.prompts import Point
 from SAMSpineLib.training.synthetic.phantom import make_phantom
 from SAMSpineLib.training.synthetic.settings import PhantomSettings
@@ -109,3 +109,22 @@ def test_a_cpu_that_helps_out_computes_in_float32(monkeypatch):
     assert (networks.promptable["device"], networks.promptable["precision"]) == ("cuda", "float16")
     networks.leave_gpu()
     assert (networks.localiser["device"], networks.localiser["precision"]) == ("cpu", "auto")
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "asked", "expected"),
+    [
+        ("bfloat16", "cuda", "1", True),
+        ("float16", "cuda:1", "1", True),
+        ("bfloat16", "cuda", "", False),
+        ("float32", "cuda", "1", False),
+        ("auto", "cuda", "1", False),
+        ("bfloat16", "cpu", "1", False),
+    ],
+)
+def test_an_encoder_is_compiled_in_half_precision_on_a_gpu_where_that_was_asked_for(
+    precision, device, asked, expected, monkeypatch
+):
+    monkeypatch.setenv(COMPILE, asked)
+    monkeypatch.setattr(torch, "compile", lambda encoder: ("compiled", encoder))
+    assert compiled(abs, precision, device) == (("compiled", abs) if expected else abs)
