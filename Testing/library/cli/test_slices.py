@@ -103,10 +103,10 @@ def truth(tmp_path: Path) -> Path:
     return tmp_path / "truth.nii.gz"
 
 
-def test_a_robot_prompts_slices_and_follows_what_it_marked(
+def test_a_robot_prompts_the_slices_of_every_direction(
     samspine: Any, block: Path, truth: Path, small_sam2: Path
 ) -> None:
-    words = ("--ids", "samspine", "--model", "sam2.1-tiny", "--weights", small_sam2, "--clicks", 2)
+    words = ("--ids", "samspine", "--model", "sam2.1-tiny", "--weights", small_sam2, "--clicks", 2, "--one-slice")
     ended = samspine("simulate", block, truth, *words, "--direction", "all", "--json")
     assert ended.code == 0, ended.err
     assert len(ended.out.splitlines()) == 1
@@ -115,22 +115,29 @@ def test_a_robot_prompts_slices_and_follows_what_it_marked(
     # Four slices of 36 pixels; six of 24 in either other direction.
     assert [one["labels"]["L3"]["slices"] for one in found.values()] == [4, 6, 6]
     for one in found.values():
-        scores = [*one["labels"]["L3"]["dice"], one["labels"]["L3"]["box"], *one["anywhere"]["L3"]["dice"]]
-        assert len(scores) == 2 + 1 + 2
+        scores = [*one["labels"]["L3"]["dice"], one["labels"]["L3"]["box"]]
+        assert len(scores) == 2 + 1
         assert all(0 <= value <= 1 for value in scores)
-        assert {"box", "1 click", "3 clicks"} <= set(one["labels"]["L3"]["followed"])
+        assert one["labels"]["L3"]["followed"] is one["anywhere"] is None
+
+
+def test_what_was_marked_in_one_slice_is_followed_and_clicks_anywhere_are(
+    samspine: Any, block: Path, truth: Path, small_sam2: Path
+) -> None:
+    words = ("--ids", "samspine", "--model", "sam2.1-tiny", "--weights", small_sam2, "--clicks", 1, "--every", 3)
+    found = json.loads(samspine("simulate", block, truth, *words, "--json").out)["directions"]["axial"]
+    followed = found["labels"]["L3"]["followed"]
+    assert all(0 <= followed[start] <= 1 for start in ("box", "1 click", "3 clicks"))
+    assert set(found["anywhere"]["L3"]) == {"dice", "nsd_2mm", "seconds"}
 
 
 def test_tables_show_slices_what_was_followed_and_clicks_anywhere(
     samspine: Any, block: Path, truth: Path, small_sam2: Path
 ) -> None:
-    words = ("--ids", "samspine", "--model", "sam2.1-tiny", "--weights", small_sam2)
-    shown = samspine("simulate", block, truth, *words, "--direction", "sagittal").out
-    for word in ("sagittal slices one by one", "5 clicks", "box", "followed from one", "clicks anywhere", "NSD 2 mm"):
+    words = ("--ids", "samspine", "--model", "sam2.1-tiny", "--weights", small_sam2, "--clicks", 1, "--every", 3)
+    shown = samspine("simulate", block, truth, *words, "--direction", "axial").out
+    for word in ("axial slices one by one", "1 click", "box", "followed from one", "clicks anywhere", "NSD 2 mm"):
         assert word in " ".join(shown.split())
-    alone = samspine("simulate", block, truth, *words, "--one-slice", "--every", 2).out
-    assert "one by one" in " ".join(alone.split())
-    assert "NSD" not in alone
 
 
 def test_a_picture_with_a_mask_of_any_number_is_simulated(samspine: Any, tmp_path: Path, small_sam2: Path) -> None:
