@@ -39,14 +39,18 @@ class WorstCase:
 
 
 def worst_of(cases: Sequence[CaseScore], structures: Sequence[str], count: int) -> list[tuple[CaseScore, str]]:
-    """Return the cases with the lowest Dice of any structure, lowest first, each with its worst structure."""
-    found = []
+    """Return the structures of cases with the lowest Dice, lowest first: of each case its worst one.
+
+    Where there are fewer cases than `count`, more structures of each follow, as far as there are any.
+    """
+    first, others = [], []
     for order, case in enumerate(cases):
-        scores = [(value_of(case, name, "dice"), name) for name in structures if name in case.true]
-        if scores:
-            score, name = min(scores)
-            found.append((score, order, name))
-    return [(cases[order], name) for _, order, name in sorted(found)[:count]]
+        scores = sorted((value_of(case, name, "dice"), name) for name in structures if name in case.true)
+        ranked = [(score, order, name) for score, name in scores]
+        first += ranked[:1]
+        others += ranked[1:]
+    chosen = [*sorted(first), *sorted(others)][:count]
+    return [(cases[order], name) for _, order, name in chosen]
 
 
 def draw(case: CaseScore, structure: str, table: LabelTable) -> WorstCase:

@@ -162,6 +162,17 @@ def test_the_worst_cases_come_with_the_lowest_dice_first(pairs):
     assert [(case.pair.name, name) for case, name in chosen] == [("missed", "L1"), ("shifted", "L1")]
 
 
+def test_of_few_cases_more_structures_are_shown():
+    truth = _map((L1, 1, 3, 5, 9), (L2, 4, 6, 5, 9), (L3, 7, 9, 5, 9))
+    cases = [
+        _case(_map((L1, 1, 3, 5, 9), (L2, 4, 6, 6, 10), (L3, 7, 9, 7, 11)), truth, name="a"),
+        _case(_map((L1, 1, 3, 5, 9), (L2, 4, 6, 5, 9), (L3, 7, 9, 6, 10)), truth, name="b"),
+    ]
+    chosen = [(case.pair.name, name) for case, name in worst_of(cases, ["L1", "L2", "L3"], 4)]
+    assert chosen == [("a", "L3"), ("b", "L3"), ("a", "L2"), ("a", "L1")]
+    assert len(worst_of(cases, ["L1", "L2", "L3"], 99)) == 6
+
+
 def test_a_picture_shows_both_outlines_where_they_lie(pairs):
     report = evaluate_pairs(pairs, TABLE)
     by_name = {case.pair.name: draw(case, "L1", TABLE).pixels for case in report.cases}
