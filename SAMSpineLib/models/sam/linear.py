@@ -1,7 +1,8 @@
 """The linear layers of a network on a CPU, by oneDNN.
 
 In float32 torch hands linear layers to MKL, which on processors of AMD leaves half of what they can do unused. oneDNN
-comes with torch for x86 and Arm, and computes the same in the same precision.
+comes with torch for x86 and Arm, and computes the same in the same precision. CONTRIBUTING has the table of all ways
+that were measured, by `python -m Benchmarks.sam_paths`.
 """
 
 from __future__ import annotations
