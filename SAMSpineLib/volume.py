@@ -134,6 +134,21 @@ def slices_of(extent: Extent) -> tuple[slice, slice, slice]:
     return (slice(k0, k1 + 1), slice(j0, j1 + 1), slice(i0, i1 + 1))
 
 
+# Air and fat lie far below water, which CT calls zero; no other modality has such values.
+BELOW_WATER = -50
+_LOOKED_AT = 1_000_000
+
+
+def guessed_modality(array: npt.NDArray[np.number]) -> str:
+    """Return `CT` or `OT` (other) for voxels (K, J, I) whose file does not say what they are, by what values they have.
+
+    At most a million voxels, spread over the volume, are looked at.
+    """
+    stride = max(1, int(np.ceil((array.size / _LOOKED_AT) ** (1 / 3))))
+    seen = array[::stride, ::stride, ::stride]
+    return "CT" if array.dtype.kind in "if" and bool((seen < BELOW_WATER).any()) else "OT"
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """An image: `array` (K, J, I), integer or float, and the `grid` it lies on; `modality` as in DICOM (CT, MR, US).

@@ -13,7 +13,7 @@ from SAMSpineLib.io.complete import check_complete
 from SAMSpineLib.io.nifti_header import lost_not_finite
 from SAMSpineLib.io.read_result import ReadResult
 from SAMSpineLib.io.sitk_image import array_of, grid_of, mend_not_finite, shape_text
-from SAMSpineLib.volume import Volume
+from SAMSpineLib.volume import Volume, guessed_modality
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,8 @@ def read_image_file(path: Path) -> ReadResult:
     Integer voxels keep their type. NaN and infinities are replaced, with a notice.
 
     Raises:
-        VolumeError: if the file is missing, empty, truncated, of another type, 4D, colour or complex.
+        VolumeError: if the file is missing, empty, truncated, of another type, 4D, colour (pictures become grey) or
+            complex.
         GeometryError: if its axes are sheared.
     """
     check_readable(path)
@@ -56,7 +57,7 @@ def read_image_file(path: Path) -> ReadResult:
         if lost is not None:
             array[lost.reshape(array.shape)] = np.nan
     notices += mend_not_finite(array, path.name)
-    return ReadResult(Volume(array, grid, name=stem_of(path)), notices)
+    return ReadResult(Volume(array, grid, stem_of(path), guessed_modality(array)), notices)
 
 
 def check_readable(path: Path) -> None:
@@ -87,7 +88,10 @@ def _read(path: Path) -> sitk.Image:
     except RuntimeError as error:
         raise translated(path, error) from error
     size = list(reader.GetSize())
-    _refuse_more_than_a_number(path, reader)
+    if _is_coloured_picture(path, reader):
+        reader.SetOutputPixelType(sitk.sitkUInt8)  # its luminance
+    else:
+        _refuse_more_than_a_number(path, reader)
     if len(size) > 3:
         _refuse_more_than_space(path, size)
         reader.SetExtractSize([*size[:3], *([0] * (len(size) - 3))])
@@ -95,6 +99,12 @@ def _read(path: Path) -> sitk.Image:
         return reader.Execute()
     except (RuntimeError, MemoryError) as error:
         raise translated(path, error) from error
+
+
+def _is_coloured_picture(path: Path, reader: sitk.ImageFileReader) -> bool:
+    """Tell whether a file is a picture of 8 bits a colour, as scanners of ultrasound and screenshots are saved."""
+    coloured = reader.GetNumberOfComponents() in {3, 4} and reader.GetPixelIDValue() == sitk.sitkVectorUInt8
+    return coloured and path.name.lower().endswith(PICTURE_SUFFIXES)
 
 
 def _refuse_more_than_a_number(path: Path, reader: sitk.ImageFileReader) -> None:

@@ -12,7 +12,7 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from SAMSpineLib.errors import VolumeError
 from SAMSpineLib.mrml.geometry import matrix_from_vtk, node_to_world, vtk_from_matrix
-from SAMSpineLib.volume import Grid, Volume
+from SAMSpineLib.volume import Grid, Volume, guessed_modality
 
 
 def grid_of_node(node: Any) -> Grid:
@@ -45,11 +45,12 @@ def own_grid_of_node(node: Any) -> Grid:
     return Grid((k, j, i), matrix_from_vtk(matrix) @ start)
 
 
-def volume_from_node(node: Any, *, modality: str = "CT", own: bool = False) -> Volume:
+def volume_from_node(node: Any, *, modality: str | None = None, own: bool = False) -> Volume:
     """Return a scalar volume node as a `Volume` in world coordinates, or in its `own`, without its parent transforms.
 
     The array (K, J, I) is a read-only view of the node's voxels: nothing is copied, and nobody can write into the
-    user's image through it. It stays valid as long as it is held, even after the node is removed.
+    user's image through it. It stays valid as long as it is held, even after the node is removed. A
+    modality that is not given is guessed from the values.
 
     Raises:
         VolumeError: if the node has no voxels, or several components (colour).
@@ -65,7 +66,7 @@ def volume_from_node(node: Any, *, modality: str = "CT", own: bool = False) -> V
         raise VolumeError(msg)
     array = numpy_support.vtk_to_numpy(scalars).reshape(grid.shape)
     array.flags.writeable = False
-    return Volume(array, grid, name=node.GetName() or "volume", modality=modality)
+    return Volume(array, grid, node.GetName() or "volume", modality or guessed_modality(array))
 
 
 def node_from_volume(scene: Any, volume: Volume) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -61,8 +61,10 @@ class Candidates:
 
 
 class SliceBackbone(Protocol):
-    """SAM or SAM 2."""
+    """SAM or SAM 2: its network on a device, for square images of so many pixels."""
 
+    network: Any
+    device: torch.device
     image_size: int
 
     def frame(self, height: float, width: float) -> tuple[int, int]:

@@ -83,7 +83,8 @@ class SamPromptable:
             self._windows[volume] = grey_window(volume, self._hounsfield)
         window = self._windows[volume]
         fill = AIR_HU if volume.modality == "CT" else window[0]
-        return grey(sample(volume.array, volume.grid, grid, fill=fill), window)[0]
+        shown: npt.NDArray[np.float32] = grey(sample(volume.array, volume.grid, grid, fill=fill), window)[0]
+        return shown
 
     def mask_grid(self, encoded: Encoded) -> Grid:
         """Return the grid of the masks of a slice; see `SlicePromptable.mask_grid`."""

@@ -55,6 +55,7 @@ class Sam2Rad(nn.Module):
                 getattr(self.sam.decoder, name).requires_grad_(requires_grad=True)
         self.queries = nn.Parameter(torch.randn(structures, config.tokens, config.channels) * QUERY_SCALE)
         self.predictor = PromptPredictor(config)
+        self._learning = frozenset(name for name, one in self.named_parameters() if one.requires_grad)
 
     def predict(self, maps: Sequence[Tensor], structure: Tensor) -> LearnedPrompts:
         """Return the learned prompts for structures (B,) on slices with feature maps, coarse to fine."""
@@ -91,8 +92,7 @@ class Sam2Rad(nn.Module):
 
     def taught(self) -> dict[str, Tensor]:
         """Return the weights that were learnt, by name: all but the SAM's own."""
-        learning = {name for name, one in self.named_parameters() if one.requires_grad}
-        return {name: value for name, value in self.state_dict().items() if name in learning}
+        return {name: value for name, value in self.state_dict().items() if name in self._learning}
 
 
 def _places(learned: LearnedPrompts | None, manual: ManualPrompts | None, side: int) -> tuple[Tensor, Tensor]:

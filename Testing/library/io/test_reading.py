@@ -212,10 +212,11 @@ def test_four_dimensions_are_refused_by_name(image: sitk.Image, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("name", "channels", "word"), [("a.nrrd", 3, "colour"), ("a.mha", 4, "colour"),
-                                                        ("a.nii", 2, "vectors"), ("a.png", 3, "colour")])  # fmt: skip
+                                                        ("a.nii", 2, "vectors")])  # fmt: skip
 def test_colour_and_vectors_are_refused_by_name(tmp_path: Path, name: str, channels: int, word: str) -> None:
-    shape = (6, 7) if name.endswith("png") else (5, 6, 7)
-    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((*shape, channels), np.uint8), isVector=True), str(tmp_path / name))
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.zeros((5, 6, 7, channels), np.uint8), isVector=True), str(tmp_path / name)
+    )
     with pytest.raises(VolumeError, match=word):
         read_volume(tmp_path / name)
 
@@ -234,6 +235,30 @@ def sheared_nifti(path: Path, image: sitk.Image, *, with_qform: bool) -> None:
     struct.pack_into("<2h", data, 252, int(with_qform), 1)
     struct.pack_into("<12f", data, 280, 1, 0.3, 0, 5, 0, 1, 0, 6, 0, 0, 2, 7)
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high", "modality"),
+    [("int16", -1000, 2000, "CT"), ("float32", -900, 500, "CT"), ("uint8", 0, 255, "OT"), ("float32", -3, 4, "OT")],
+)
+def test_what_does_not_say_what_it_is_counts_as_ct_only_with_air_or_fat_in_it(
+    tmp_path: Path, kind: str, low: int, high: int, modality: str
+) -> None:
+    voxels = np.random.default_rng(0).uniform(low, high, (4, 5, 6)).astype(kind)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "a.nrrd"))
+    assert read_volume(tmp_path / "a.nrrd").modality == modality
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_picture_in_colour_becomes_grey(tmp_path: Path, name: str, channels: int) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (12, 15)).astype(np.uint8)
+    colours = np.stack([grey] * 3 + [np.full_like(grey, 255)] * (channels - 3), axis=-1)
+    sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), str(tmp_path / name))
+    volume = read_volume(tmp_path / name)
+    assert volume.shape == (1, 12, 15)
+    assert volume.array.dtype == np.uint8
+    assert np.abs(volume.array[0].astype(int) - grey).max() <= 1
 
 
 @pytest.mark.parametrize("with_qform", [False, True])

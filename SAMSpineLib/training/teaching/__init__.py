@@ -1,0 +1,1 @@
+"""Teach: from some labelled images to a model that segments the structures by itself."""

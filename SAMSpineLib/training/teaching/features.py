@@ -1,0 +1,119 @@
+"""Slices that were encoded once and lie on disk, so that teaching costs the small parts alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from SAMSpineLib.training.teaching.plan import TeachPlan
+from SAMSpineLib.training.teaching.slices import Shown, truth_of, varied
+
+LEVEL = "map{}"
+GAMMA = 0.3
+CONTRAST = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """An encoded slice: maps coarse to fine (1, C, H, W; fp16), shares (N, h, w; 0..1) and (N,) what is there."""
+
+    maps: tuple[Tensor, ...]
+    share: Tensor
+    present: Tensor
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """The encoded slices in a folder: `present` (slices, N) says what is in which."""
+
+    files: tuple[Path, ...]
+    present: tuple[tuple[bool, ...], ...]
+
+    def read(self, index: int) -> Lesson:
+        """Read one slice."""
+        stored = load_file(self.files[index])
+        maps = tuple(stored[LEVEL.format(one)] for one in range(len(stored) - 1))
+        return Lesson(maps, stored["share"].float() / 255, torch.tensor(self.present[index]))
+
+
+def encode_lessons(
+    shown: Sequence[Shown],
+    plan: TeachPlan,
+    folder: Path,
+    *,
+    variants: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Lessons:
+    """Encode slices as they are and in some variants, and keep them in a folder.
+
+    What lies there already, from a run that was interrupted, is used again; what another plan left there is not.
+
+    Args:
+        shown: the slices.
+        plan: whose SAM encodes them, and whose structures' truth is kept beside the features.
+        folder: where they are kept.
+        variants: of each slice, beside itself.
+        progress: called as (slices done, slices in all).
+    """
+    place = folder / _identity(shown, plan, variants)
+    place.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    present: list[tuple[bool, ...]] = []
+    total = len(shown) * (variants + 1)
+    mirror = plan.mirrors([one.image for one in shown])
+    for number in range(total):
+        which, variant = divmod(number, variants + 1)
+        path = place / f"{number:05d}.safetensors"
+        if not path.is_file():
+            rng = np.random.default_rng([plan.recipe.seed, number])
+            one = varied(shown[which], rng, mirror=mirror) if variant else shown[which]
+            _keep(path, one, plan, rng if variant else None)
+        files.append(path)
+        with safe_open(path, "pt") as handle:
+            present.append(tuple(json.loads(handle.metadata()["present"])))
+        if progress is not None:
+            progress(number + 1, total)
+    return Lessons(tuple(files), tuple(present))
+
+
+def _identity(shown: Sequence[Shown], plan: TeachPlan, variants: int) -> str:
+    """Return what tells these features from any others: SAM, structures, slices and seed."""
+    digest = hashlib.sha256(repr((plan.fingerprint, plan.structures, variants, plan.recipe.seed)).encode())
+    for one in shown:
+        digest.update(one.image.subject.encode() + one.grid.ijk_to_ras.tobytes())
+        digest.update(np.ascontiguousarray(one.image.labels[0]).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _keep(path: Path, shown: Shown, plan: TeachPlan, light: np.random.Generator | None) -> None:
+    """Encode a slice, in another light where a generator for it is given, into a file."""
+    picture = plan.model.picture(shown.image.volume, shown.grid)
+    if light is not None:
+        picture = _relit(picture, light)
+    image = torch.from_numpy(np.ascontiguousarray(picture))[None].expand(3, -1, -1)
+    features = plan.model.backbone.encode(image)
+    truth = truth_of(shown, plan.structures, plan.model.backbone.image_size)
+    stored = {
+        LEVEL.format(level): value.half().contiguous().clone() for level, value in enumerate(reversed(features.maps))
+    }
+    stored["share"] = torch.from_numpy((truth.share * 255).round().astype(np.uint8))
+    partial = path.with_suffix(".partial")
+    present = json.dumps([bool(there) for there in truth.present])
+    save_file({name: value.cpu() for name, value in stored.items()}, partial, {"present": present})
+    partial.replace(path)
+
+
+def _relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change brightness and contrast of grey values 0..255 as another scanner or another window would."""
+    bright = (picture / 255).clip(0, 1) ** np.exp(rng.uniform(-GAMMA, GAMMA))
+    changed = (bright - 0.5) * np.exp(rng.uniform(-CONTRAST, CONTRAST)) + 0.5
+    return np.asarray(changed.clip(0, 1) * 255, np.float32)
