@@ -27,6 +27,7 @@ from SAMSpineLib.progress import Counted
 DONE, OUR_FAULT, YOUR_TURN, INTERRUPTED = 0, 1, 2, 130
 PATIENCE = 2.0
 LINE_EVERY = 15.0
+FEW = 5
 NO_ROOM = "There is not enough memory for this; close other programs, or take a smaller image"
 
 # What the system refuses is for the user to mend, wherever it comes from.
@@ -55,6 +56,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 def note(text: str) -> None:
     """Tell a person something on stderr."""
     typer.secho(text, err=True, fg="yellow")
+
+
+def note_few(texts: Sequence[str]) -> None:
+    """Tell what had to be mended: of many files the first, and how many more there are."""
+    for text in texts[:FEW]:
+        note(text)
+    if texts[FEW:]:
+        note(f"... and {len(texts) - FEW} more of this kind")
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from SAMSpineLib.cli import options
-from SAMSpineLib.cli.console import counting, note, number, print_json, print_table, working
+from SAMSpineLib.cli.console import counting, note, note_few, number, print_json, print_table, working
 from SAMSpineLib.errors import VolumeError
 from SAMSpineLib.labels import spine_labels
 
@@ -36,7 +35,6 @@ Examples:
   samspine evaluate results/ truths/ --images scans/ --report report.html
   samspine evaluate results.csv --ids any --tolerance 1 --json
 """
-FEW = 5
 
 
 def command(
@@ -82,7 +80,7 @@ def command(
         found = evaluate_pairs(
             pairs, spine_labels(), tolerance_mm=tolerance, seed=seed, progress=tell, notify=notices.append
         )
-    _few(notices)
+    note_few(notices)
     if report is not None:
         with counting("Drawing") as tell:
             title = f"Evaluation of {prediction.name}"
@@ -148,14 +146,6 @@ def pairs_of(
 def _are_folders(prediction: Path, truth: Path) -> bool:
     """Tell whether both are folders of files; a single folder is one of DICOM files."""
     return prediction.is_dir() and truth.is_dir()
-
-
-def _few(notices: Sequence[str]) -> None:
-    """Tell what had to be mended: of many files the first, and how many more there are."""
-    for text in notices[:FEW]:
-        note(text)
-    if notices[FEW:]:
-        note(f"... and {len(notices) - FEW} more of this kind")
 
 
 def show(report: EvaluationReport, title: str) -> None:

@@ -7,14 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from SAMSpineLib.errors import VolumeError
-from SAMSpineLib.io.label_map import Source
 from SAMSpineLib.io.nifti_nrrd import PICTURE_SUFFIXES, VOLUME_SUFFIXES, stem_of
-from SAMSpineLib.io.numbering import Numbering
+from SAMSpineLib.io.numbering import Numbering, numbering_called
 
-NUMBERINGS: tuple[Numbering, ...] = (*get_args(Source), "none", "any")
 COLUMNS = "prediction,truth[,subject,image,ids,prediction_ids]"
 # Words at the end of a file's name that say what it is of a case, and not which case.
 _ROLES = re.compile(
@@ -95,17 +92,9 @@ def _row(row: Mapping[str, str], where: str, folder: Path, given: tuple[Numberin
     truth = folder / row["truth"]
     case = case_of(truth)
     image = folder / row["image"] if row.get("image") else None
-    numberings = (_numbering(row.get(name, ""), where) for name in ("ids", "prediction_ids"))
+    numberings = (numbering_called(row.get(name, ""), where) for name in ("ids", "prediction_ids"))
     chosen = [one or other for one, other in zip(numberings, given, strict=True)]
     return Pair(case, row.get("subject") or subject_of(case), folder / row["prediction"], truth, image, *chosen)
-
-
-def _numbering(text: str, where: str) -> Numbering | None:
-    found = next((one for one in NUMBERINGS if one == text), None)
-    if text and found is None:
-        msg = f"{where}: there is no numbering '{text}'; choose one of {', '.join(NUMBERINGS)}"
-        raise VolumeError(msg)
-    return found
 
 
 def pairs_in_folders(

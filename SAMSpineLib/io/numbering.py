@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from SAMSpineLib.errors import LabelError
+from SAMSpineLib.errors import LabelError, VolumeError
 from SAMSpineLib.io.label_map import Source, convert_ids, labels_table_path, values_in
 from SAMSpineLib.io.nifti_nrrd import stem_of
 from SAMSpineLib.io.read_result import ReadResult
@@ -21,6 +21,7 @@ from SAMSpineLib.volume import Volume
 # A numbering of ours or of others. With none each value is a structure of its own, named after its number; with any
 # all values are one structure, as in a mask.
 Numbering = Source | Literal["none", "any"]
+NUMBERINGS: tuple[Numbering, ...] = (*get_args(Source), "none", "any")
 MASKED = "structure"
 _GREY = (128, 174, 128)
 
@@ -85,6 +86,19 @@ def read_named_labels(
         return named
     mask = Volume((named.volume.array > 0).astype(np.uint8), named.volume.grid, named.volume.name)
     return NamedLabels(mask, LabelTable([Label(1, MASKED, MASKED, "", _GREY)]), named.notices)
+
+
+def numbering_called(text: str, where: str) -> Numbering | None:
+    """Return the numbering that a list names; None where it names none.
+
+    Raises:
+        VolumeError: if there is no such numbering, naming the place `where` it was asked for.
+    """
+    found = next((one for one in NUMBERINGS if one == text), None)
+    if text and found is None:
+        msg = f"{where}: there is no numbering '{text}'; choose one of {', '.join(NUMBERINGS)}"
+        raise VolumeError(msg)
+    return found
 
 
 def _as_the_file_calls_them(path: Path, table: LabelTable) -> NamedLabels:

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from SAMSpineLib.training.teaching.images import TeachImage
 from SAMSpineLib.training.teaching.plan import TeachPlan
 from SAMSpineLib.training.teaching.slices import Shown, truth_of, varied
 
@@ -33,8 +34,15 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Lessons:
-    """The encoded slices in a folder: `present` (slices, N) says what is in which."""
+    """The encoded slices in a folder.
 
+    Attributes:
+        identity: differs where SAM, structures, slices, labels or changes do.
+        files: one for each slice.
+        present: (slices, N), what is in which.
+    """
+
+    identity: str
     files: tuple[Path, ...]
     present: tuple[tuple[bool, ...], ...]
 
@@ -64,7 +72,8 @@ def encode_lessons(
         variants: of each slice, beside itself.
         progress: called as (slices done, slices in all).
     """
-    place = folder / _identity(shown, plan, variants)
+    identity = _identity(shown, plan, variants)
+    place = folder / identity
     place.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     present: list[tuple[bool, ...]] = []
@@ -82,23 +91,32 @@ def encode_lessons(
             present.append(tuple(json.loads(handle.metadata()["present"])))
         if progress is not None:
             progress(number + 1, total)
-    return Lessons(tuple(files), tuple(present))
+    return Lessons(identity, tuple(files), tuple(present))
 
 
 def _identity(shown: Sequence[Shown], plan: TeachPlan, variants: int) -> str:
     """Return what tells these features from any others: SAM, structures, slices and seed."""
     digest = hashlib.sha256(repr((plan.fingerprint, plan.structures, variants, plan.recipe.seed)).encode())
+    images = {id(one.image): one.image for one in shown}
+    contents = {key: _content(image) for key, image in images.items()}
     for one in shown:
-        digest.update(one.image.subject.encode() + one.grid.ijk_to_ras.tobytes())
-        digest.update(np.ascontiguousarray(one.image.labels[0]).tobytes())
+        digest.update(contents[id(one.image)] + one.grid.ijk_to_ras.tobytes())
     return digest.hexdigest()[:16]
+
+
+def _content(image: TeachImage) -> bytes:
+    """Return the SHA-256 of an image's voxels, labels and their names."""
+    digest = hashlib.sha256(repr((image.subject, image.volume.modality, sorted(image.names.items()))).encode())
+    digest.update(np.ascontiguousarray(image.volume.array).data)
+    digest.update(np.ascontiguousarray(image.labels).data)
+    return digest.digest()
 
 
 def _keep(path: Path, shown: Shown, plan: TeachPlan, light: np.random.Generator | None) -> None:
     """Encode a slice, in another light where a generator for it is given, into a file."""
     picture = plan.model.picture(shown.image.volume, shown.grid)
     if light is not None:
-        picture = _relit(picture, light)
+        picture = relit(picture, light)
     image = torch.from_numpy(np.ascontiguousarray(picture))[None].expand(3, -1, -1)
     features = plan.model.backbone.encode(image)
     truth = truth_of(shown, plan.structures, plan.model.backbone.image_size)
@@ -112,7 +130,7 @@ def _keep(path: Path, shown: Shown, plan: TeachPlan, light: np.random.Generator 
     partial.replace(path)
 
 
-def _relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change brightness and contrast of grey values 0..255 as another scanner or another window would."""
     bright = (picture / 255).clip(0, 1) ** np.exp(rng.uniform(-GAMMA, GAMMA))
     changed = (bright - 0.5) * np.exp(rng.uniform(-CONTRAST, CONTRAST)) + 0.5

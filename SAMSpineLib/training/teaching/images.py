@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.errors import LabelError, VolumeError
+from SAMSpineLib.io.label_map import place_labels
 from SAMSpineLib.io.nifti_nrrd import stem_of
-from SAMSpineLib.io.reading import read_volume
+from SAMSpineLib.io.numbering import numbering_called, read_named_labels
+from SAMSpineLib.io.reading import read_with_notices
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.sam2rad.taught import TaughtStructure
 from SAMSpineLib.volume import Volume
@@ -28,31 +30,44 @@ HELD_BACK = 0.2
 
 @dataclass(frozen=True)
 class Wanted:
-    """A structure to teach: what it is, and which values it has in the label maps; any above 0 where none is named."""
+    """A structure to teach: what it is, and which values it has in the label maps.
+
+    Where no values are given its name decides in a map that names its labels, and in any other each value above 0.
+    """
 
     structure: TaughtStructure
     values: tuple[int, ...] = ()
 
-    def marked(self, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-        """Return where labels are this structure."""
-        return np.isin(labels, self.values) if self.values else labels > 0
-
 
 @dataclass(frozen=True, eq=False)
 class TeachImage:
-    """A volume with its labels (K, J, I), whose subject it shows, and whether all that is there was labelled.
+    """A volume with its labels.
 
-    Where it is not, slices without any label say nothing.
+    Attributes:
+        volume: the image.
+        labels: (K, J, I), on its grid.
+        subject: whose image it is.
+        complete: whether all that is there was labelled; where it was not, slices without any label say nothing.
+        names: the values of the labels that the map itself names.
     """
 
     volume: Volume
     labels: npt.NDArray[np.integer] = field(repr=False)
     subject: str
     complete: bool = True
+    names: Mapping[str, int] = field(default_factory=dict)
+
+    def marked(self, wanted: Wanted) -> npt.NDArray[np.bool_]:
+        """Return where (K, J, I) a structure is."""
+        if wanted.values:
+            return np.isin(self.labels, wanted.values)
+        if self.names:
+            return self.labels == self.names.get(wanted.structure.name, -1)
+        return self.labels > 0
 
 
 def wanted(specs: Sequence[str]) -> tuple[Wanted, ...]:
-    """Read structures as a command line names them: `L3=22`, `disc=201,202`, or `aponeurosis` for any label.
+    """Read structures as a command line names them: `L3=22`, `disc=201,202`, or `aponeurosis` without values.
 
     A name of the label table takes its value and colour there.
 
@@ -69,8 +84,8 @@ def wanted(specs: Sequence[str]) -> tuple[Wanted, ...]:
             raise LabelError(msg)
         found.append(Wanted(_structure(name, len(found)), tuple(int(one) for one in values.split(",") if one)))
     names = [one.structure.name for one in found]
-    if not found or len(set(names)) < len(names) or (len(found) > 1 and not all(one.values for one in found)):
-        msg = f"Name each structure once, and of several each with its values in the label maps; got {list(specs)}"
+    if not found or len(set(names)) < len(names):
+        msg = f"Name each structure once, at least one; got {list(specs)}"
         raise LabelError(msg)
     return tuple(found)
 
@@ -82,11 +97,20 @@ def _structure(name: str, order: int) -> TaughtStructure:
     return TaughtStructure(FIRST_NEW_VALUE + order, name, COLOURS[order % len(COLOURS)])
 
 
-def read_images(manifest: Path) -> tuple[TeachImage, ...]:
-    """Read labelled images from a CSV file with the columns `image,labels` and, if wanted, `subject,complete`.
+def read_images(
+    manifest: Path, *, modality: str | None = None, notify: Callable[[str], None] | None = None
+) -> tuple[TeachImage, ...]:
+    """Read labelled images from a CSV file with the columns `image,labels` and, if wanted, `subject,complete,ids`.
 
-    Paths are relative to the file. Without a subject, each image is a subject of its own. `complete` is yes (the
-    default) where all that is there was labelled, no where only some slices were.
+    Paths are relative to the file. Labels are a label map on the image's grid, or a `.seg.nrrd`. Without a subject,
+    each image is a subject of its own. `complete` is yes (the default) where all that is there was labelled, no where
+    only some slices were. `ids` is the numbering of a label map, as `read_named_labels` knows it; without it values
+    are what they are.
+
+    Args:
+        manifest: the CSV file.
+        modality: of the images, where their files do not say it.
+        notify: told what had to be mended in a file.
 
     Raises:
         VolumeError: if the file, a column or an image is missing.
@@ -101,24 +125,31 @@ def read_images(manifest: Path) -> tuple[TeachImage, ...]:
     if missing:
         msg = f"The list of labelled images '{manifest}' lacks the columns {sorted(missing)} (or any row)"
         raise VolumeError(msg)
-    return tuple(_read(manifest.parent, row) for row in rows)
+    tell = notify or (lambda _text: None)
+    return tuple(_read(manifest.parent, row, modality, tell) for row in rows)
 
 
-def _read(folder: Path, row: dict[str, str]) -> TeachImage:
-    volume, labels = read_volume(folder / row["image"]), read_volume(folder / row["labels"])
+def _read(folder: Path, row: dict[str, str], modality: str | None, notify: Callable[[str], None]) -> TeachImage:
+    read = read_with_notices(folder / row["image"])
+    ids = numbering_called((row.get("ids") or "").strip(), row["labels"])
+    named = read_named_labels(folder / row["labels"], spine_labels(), ids=ids or "none")
+    for text in (*read.notices, *named.notices):
+        notify(text)
+    volume, labels = read.volume, named.volume
+    if modality is not None:
+        volume = replace(volume, modality=modality)
+    if row["labels"].lower().endswith(".seg.nrrd"):  # Slicer crops what it saves
+        labels = Volume(place_labels(labels.array, labels.grid, volume.grid), volume.grid)
     if labels.shape != volume.shape or not labels.grid.same_place(volume.grid):
         msg = (
             f"The labels {row['labels']} of {labels.shape} voxels do not lie on the grid of {row['image']} with "
             f"{volume.shape}; resample them to the image first"
         )
         raise LabelError(msg)
-    numbers = labels.array
-    if numbers.dtype.kind == "f" and not (numbers == np.rint(numbers)).all():
-        msg = f"The labels {row['labels']} hold fractions, not whole numbers; choose the label map, not the image"
-        raise LabelError(msg)
     subject = (row.get("subject") or "").strip() or stem_of(folder / row["image"])
     complete = (row.get("complete") or "yes").strip().lower() not in {"no", "false", "0"}
-    return TeachImage(volume, numbers.astype(np.int32), subject, complete)
+    names = {one.name: one.value for one in named.table if one.name != str(one.value)}
+    return TeachImage(volume, labels.array.astype(np.int32), subject, complete, names)
 
 
 def divided(images: Sequence[TeachImage], seed: int) -> tuple[tuple[TeachImage, ...], tuple[TeachImage, ...]]:

@@ -78,10 +78,15 @@ def check_enough(plan: TeachPlan, images: Sequence[TeachImage]) -> None:
     """Refuse images from which nothing can be learnt.
 
     Raises:
-        LabelError: if a structure is nowhere, or too few slices show any.
+        LabelError: if a structure is nowhere, cannot be told from the others, or too few slices show any.
     """
+    bare = [image.subject for image in images if not image.names]
+    vague = [one.structure.name for one in plan.structures if not one.values]
+    if bare and vague and len(plan.structures) > 1:
+        msg = f"The labels of {bare[0]} have no names: say which values are {vague[0]}, for example {vague[0]}=1"
+        raise LabelError(msg)
     for one in plan.structures:
-        if not any(one.marked(image.labels).any() for image in images):
+        if not any(image.marked(one).any() for image in images):
             values = f" (values {', '.join(map(str, one.values))})" if one.values else ""
             msg = f"None of the {len(images)} images has '{one.structure.name}'{values}; check names and values"
             raise LabelError(msg)
@@ -115,9 +120,9 @@ def varied(shown: Shown, rng: np.random.Generator, *, mirror: bool) -> Shown:
 def truth_of(shown: Shown, structures: Sequence[Wanted], image_size: int) -> Truth:
     """Return what is marked on a slice."""
     grid = coarse_grid(shown.grid, image_size)
-    labels = shown.image.labels
+    image = shown.image
     shares = [
-        np.asarray(sample(one.marked(labels).view(np.uint8), shown.image.volume.grid, grid, fill=0.0)[0], np.float32)
+        np.asarray(sample(image.marked(one).view(np.uint8), image.volume.grid, grid, fill=0.0)[0], np.float32)
         for one in structures
     ]
     share = np.stack(shares)
@@ -126,7 +131,7 @@ def truth_of(shown: Shown, structures: Sequence[Wanted], image_size: int) -> Tru
 
 def _holds(image: TeachImage, structures: Sequence[Wanted], stack: Stack) -> npt.NDArray[np.bool_]:
     """Return (count,) whether each slice of a stack holds any of the structures."""
-    kji = np.argwhere(np.any([one.marked(image.labels) for one in structures], axis=0))
+    kji = np.argwhere(np.any([image.marked(one) for one in structures], axis=0))
     counts = np.bincount(stack.indices_at(image.volume.grid.to_ras(kji[:, ::-1].astype(float))), minlength=stack.count)
     return np.asarray(counts >= SMALLEST, bool) if len(kji) else np.zeros(stack.count, bool)
 

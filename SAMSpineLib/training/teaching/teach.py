@@ -22,6 +22,8 @@ from SAMSpineLib.training.teaching.plan import TeachPlan
 from SAMSpineLib.training.teaching.slices import check_enough, chosen_slices
 from SAMSpineLib.training.teaching.task import TeachTask, batch_of, dices
 
+OF_A_RUN = ("checkpoint.pt", "best.json", "log.csv", "taught.safetensors")
+
 Progress = Callable[[str, int, int, dict[str, float]], None]
 
 
@@ -46,7 +48,8 @@ def teach(
 ) -> Taught:
     """Teach structures and return the best model that was seen.
 
-    A run that was interrupted, even by force, goes on from the same folder and ends in the same weights.
+    A run that was interrupted, even by force, goes on from the same folder and ends in the same weights. With other
+    images, labels or settings a new one begins there.
 
     Args:
         plan: what to teach, on which SAM, and how.
@@ -66,6 +69,7 @@ def teach(
     lessons, checks = _encoded(plan, teaching, held, folder / "features", progress)
     task = TeachTask(plan, lessons)
     state = _begun(task, plan.model.backbone.device)
+    _forget_others(folder, f"{lessons.identity} {checks.identity if checks else ''} {plan.recipe}")
     if (folder / "checkpoint.pt").is_file():
         state.load(folder / "checkpoint.pt")
     card = TaughtCard(
@@ -172,6 +176,16 @@ def _begun(task: TeachTask, device: torch.device) -> TrainingState:
     learning = [one for one in network.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(learning, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     return TrainingState.fresh(network, optimiser, recipe.seed)
+
+
+def _forget_others(folder: Path, identity: str) -> None:
+    """Remove what another run has left in a folder, but for features."""
+    note = folder / "run.txt"
+    if not note.is_file() or note.read_text(encoding="utf-8") != identity:
+        for name in OF_A_RUN:
+            (folder / name).unlink(missing_ok=True)
+        with replacing(note) as partial:
+            partial.write_text(identity, encoding="utf-8")
 
 
 def _encoded(
