@@ -57,6 +57,7 @@ class Sam2Config:
         memory_channels: of what is remembered of a slice; divides `channels`.
         memory_layers: of the attention to memories.
         memory_hidden: hidden channels of each.
+        remembers: whether its memory was taught; where it was not, a structure is followed from mask to mask.
     """
 
     width: int
@@ -71,6 +72,7 @@ class Sam2Config:
     memory_channels: int = 64
     memory_layers: int = 4
     memory_hidden: int = 2048
+    remembers: bool = True
 
 
 SAM_CONFIGS = {
@@ -94,7 +96,7 @@ SAM2_CONFIGS = {
 OWN_CONFIGS = {
     "sam-spine-tiny": Sam2Config(
         32, 1, (1, 2, 6, 1), (4, 6, 8), windows=(8, 4, 16, 8), image_size=512, channels=128,
-        memory_layers=2, memory_hidden=512,
+        memory_layers=2, memory_hidden=512, remembers=False,
     ),
     "sam-spine-smoke": Sam2Config(
         8, 1, (1, 1, 2, 1), (3,), windows=(8, 4, 8, 4), image_size=128, channels=32, memory_channels=16,

@@ -51,11 +51,20 @@ class SamPromptable:
         name: str,
         hounsfield: tuple[float, float] = BONE_HU,
         kept: torch.dtype = torch.float16,
+        remembers: bool = True,
     ) -> None:
-        """Use a backbone; CT is shown in a window of HU, and features are kept in a precision."""
+        """Use a backbone.
+
+        Args:
+            backbone: the network.
+            name: of the model.
+            hounsfield: the window (HU) in which CT is shown.
+            kept: the precision in which features are kept.
+            remembers: whether the memory of a SAM 2 is of use.
+        """
         self.name = name
         self.backbone = backbone
-        self._hounsfield, self._kept = hounsfield, kept
+        self._hounsfield, self._kept, self._remembers = hounsfield, kept, remembers
         self._windows: WeakKeyDictionary[Volume, tuple[float, float]] = WeakKeyDictionary()
 
     @property
@@ -113,8 +122,8 @@ class SamPromptable:
         return own(encoded).features
 
     def tracker(self, count: int) -> Tracker:
-        """Return a memory for SAM 2, a chain of boxes for SAM; see `SlicePromptable.tracker`."""
-        if isinstance(self.backbone, Sam2Backbone):
+        """Return a memory for a SAM 2 that has one, else a chain of masks; see `SlicePromptable.tracker`."""
+        if self._remembers and isinstance(self.backbone, Sam2Backbone):
             return SliceMemory(self, self.backbone, count)
         return MaskChain(self)
 
