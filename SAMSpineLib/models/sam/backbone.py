@@ -67,6 +67,10 @@ class SliceBackbone(Protocol):
     device: torch.device
     image_size: int
 
+    def changed(self, network: Any) -> SliceBackbone:
+        """Return the same with another network of its kind."""
+        ...
+
     def frame(self, height: float, width: float) -> tuple[int, int]:
         """Return the pixels (H, W) of the image that shows a slice of a height and a width (mm) best."""
         ...

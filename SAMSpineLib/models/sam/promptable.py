@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 from scipy.special import expit
+from torch import nn
 
 from SAMSpineLib.models.protocols import Answer, Encoded, Probability, SliceMasks, Tracker
 from SAMSpineLib.models.sam.backbone import Candidates, Features, SliceBackbone, SlicePrompts
@@ -66,6 +67,13 @@ class SamPromptable:
         self.backbone = backbone
         self._hounsfield, self._kept, self._remembers = hounsfield, kept, remembers
         self._windows: WeakKeyDictionary[Volume, tuple[float, float]] = WeakKeyDictionary()
+
+    def changed(self, network: nn.Module, name: str) -> SamPromptable:
+        """Return what does all as this does, with another network of the same kind."""
+        return SamPromptable(
+            self.backbone.changed(network), name=name, hounsfield=self._hounsfield, kept=self._kept,
+            remembers=self._remembers,
+        )  # fmt: skip
 
     @property
     def slicewise(self) -> SamPromptable:

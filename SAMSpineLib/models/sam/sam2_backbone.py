@@ -29,6 +29,7 @@ class Sam2Backbone:
         Raises:
             ModelError: if the device cannot compute in that precision.
         """
+        self._precision: Precision = precision
         self._cast = casting(precision, device)
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
@@ -38,6 +39,10 @@ class Sam2Backbone:
         self.image_size: int = network.image_size
         self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(PIXEL_STD, device=self.device).view(3, 1, 1)
+
+    def changed(self, network: SAM2Base) -> Sam2Backbone:
+        """Return the same with another network of its kind."""
+        return Sam2Backbone(network, str(self.device), self._precision)
 
     def frame(self, height: float, width: float) -> tuple[int, int]:  # noqa: ARG002 - the protocol's
         """Return the pixels of a slice: SAM 2 was trained on images that were stretched to a square."""

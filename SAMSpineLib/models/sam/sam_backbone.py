@@ -25,6 +25,7 @@ class SamBackbone:
         Raises:
             ModelError: if the device cannot compute in that precision.
         """
+        self._precision: Precision = precision
         self._cast = casting(precision, device)
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
@@ -32,6 +33,10 @@ class SamBackbone:
             use_onednn(self.network)
         self._encoder = compiled(self.network.image_encoder, precision, device)
         self.image_size: int = network.image_encoder.img_size
+
+    def changed(self, network: Sam) -> SamBackbone:
+        """Return the same with another network of its kind."""
+        return SamBackbone(network, str(self.device), self._precision)
 
     def frame(self, height: float, width: float) -> tuple[int, int]:
         """Return the pixels of a slice: square ones, `image_size` along its longer side; what is left is padded."""

@@ -19,6 +19,8 @@ class Sam2RadConfig:
         mask_channels: hidden channels of the head that draws a first mask.
         rank: of what is added to queries and values of the mask decoder's attention (Hu et al., LoRA, ICLR 2022);
             0 leaves the decoder as it is.
+        encoder_rank: the same for the linear layers of the image encoder; 0 leaves it as it is, and its features serve
+            every model that was taught on it.
     """
 
     channels: int = 256
@@ -29,6 +31,7 @@ class Sam2RadConfig:
     tokens: int = 10
     mask_channels: int = 64
     rank: int = 0
+    encoder_rank: int = 0
 
 
 # Published: on the pyramid of a SAM 2, and on the embedding alone, which any SAM has.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
+
+from SAMSpineLib.models.sam.networks import PIXEL_MEAN, PIXEL_STD
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -19,11 +23,11 @@ BOX_START, BOX_END = 2, 3  # the labels of a box's corners
 class FrozenSam(nn.Module):
     """Embed prompts and decode masks with a SAM's own modules.
 
-    The prompt encoder is the SAM's; the mask decoder is a copy of it, which may be changed.
+    All are copies, of which the mask decoder's may be changed.
     """
 
-    def __init__(self, network: Sam | SAM2Base) -> None:
-        """Take what is needed of a network, which stays as it is."""
+    def __init__(self, network: Sam | SAM2Base, *, encoding: bool = False) -> None:
+        """Take what is needed of a network, which stays as it is; its image encoder only for `encoding`."""
         super().__init__()
         source: Any = network
         self.newer = hasattr(source, "sam_mask_decoder")
@@ -31,9 +35,40 @@ class FrozenSam(nn.Module):
         decoder = source.sam_mask_decoder if self.newer else source.mask_decoder
         self.prompts: Any = copy.deepcopy(encoder).requires_grad_(requires_grad=False)
         self.decoder: Any = copy.deepcopy(decoder).requires_grad_(requires_grad=False)
+        self.encoder: Any = (
+            copy.deepcopy(source.image_encoder).requires_grad_(requires_grad=False) if encoding else None
+        )
         self.image_size = int(source.image_size if self.newer else source.image_encoder.img_size)
         alone = source.no_mem_embed.detach()[0, :, :, None] if self.newer else torch.zeros(1)
+        for name, value in (("mean", PIXEL_MEAN), ("deviation", PIXEL_STD)):
+            self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
         self.register_buffer("no_memory", alone.clone().reshape(1, -1, 1, 1))
+
+    @property
+    def trunk(self) -> nn.Module:
+        """What of the image encoder has the attention: all of SAM's, of SAM 2 without what makes the pyramid."""
+        found: nn.Module = self.encoder.trunk if self.newer else self.encoder
+        return found
+
+    def encode(self, pictures: Sequence[Tensor], changed: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Return the feature maps (B, C, H, W), coarse to fine, of B slices.
+
+        Args:
+            pictures: the slices as they are shown, (H, W), at most S pixels a side; grey values 0..255.
+            changed: weights of the trunk that take the place of its own.
+        """
+        image = torch.stack([self._prepared(one) for one in pictures])
+        if not self.newer:
+            return (functional_call(self.encoder, dict(changed), (image,)),)
+        inside = {f"trunk.{name}": value for name, value in changed.items()}
+        *fine, embedding = functional_call(self.encoder, inside, (image,))["backbone_fpn"]
+        return embedding, self.decoder.conv_s1(fine[1]), self.decoder.conv_s0(fine[0])
+
+    def _prepared(self, picture: Tensor) -> Tensor:
+        """Return a picture as (3, S, S), with the colours that were in training; what is left of the square is 0."""
+        shown = (picture - self.get_buffer("mean")) / self.get_buffer("deviation")
+        height, width = picture.shape
+        return F.pad(shown, (0, self.image_size - width, 0, self.image_size - height))
 
     @property
     def no_mask(self) -> Tensor:

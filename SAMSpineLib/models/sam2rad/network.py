@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from SAMSpineLib.models.sam2rad.config import Sam2RadConfig
+from SAMSpineLib.models.sam2rad.encoder_adapters import EncoderAdapters
 from SAMSpineLib.models.sam2rad.frozen_sam import BOX_END, BOX_START, FrozenSam
 from SAMSpineLib.models.sam2rad.low_rank import add_low_rank
 from SAMSpineLib.models.sam2rad.prompt_predictor import LearnedPrompts, PromptPredictor
@@ -48,7 +49,8 @@ class Sam2Rad(nn.Module):
         """Build on a SAM, for a number of structures; `network` is left as it is."""
         super().__init__()
         self.config = config
-        self.sam = FrozenSam(network)
+        self.sam = FrozenSam(network, encoding=config.encoder_rank > 0)
+        self.adapters = EncoderAdapters(self.sam.trunk, config.encoder_rank) if config.encoder_rank else None
         if config.rank:
             add_low_rank(self.sam.decoder, config.rank)
             for name in TAUGHT:
@@ -56,6 +58,17 @@ class Sam2Rad(nn.Module):
         self.queries = nn.Parameter(torch.randn(structures, config.tokens, config.channels) * QUERY_SCALE)
         self.predictor = PromptPredictor(config)
         self._learning = frozenset(name for name, one in self.named_parameters() if one.requires_grad)
+
+    def encode(self, pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return the feature maps (B, C, H, W), coarse to fine, of B pictures (H, W; 0..255), by the changed encoder.
+
+        Raises:
+            ValueError: if the encoder is not changed: then features are those of the SAM itself.
+        """
+        if self.adapters is None:
+            msg = "The image encoder of this model is not changed; encode with its SAM"
+            raise ValueError(msg)
+        return self.sam.encode(pictures, self.adapters.weights(self.sam.trunk))
 
     def predict(self, maps: Sequence[Tensor], structure: Tensor) -> LearnedPrompts:
         """Return the learned prompts for structures (B,) on slices with feature maps, coarse to fine."""

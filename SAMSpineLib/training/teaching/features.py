@@ -1,4 +1,4 @@
-"""Slices that were encoded once and lie on disk, so that teaching costs the small parts alone."""
+"""Slices that were read, changed and, where the encoder stays, encoded once, and lie on disk."""
 
 from __future__ import annotations
 
@@ -25,9 +25,15 @@ CONTRAST = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """An encoded slice: maps coarse to fine (1, C, H, W; fp16), shares (N, h, w; 0..1) and (N,) what is there."""
+    """A slice that teaches.
 
-    maps: tuple[Tensor, ...]
+    Attributes:
+        shown: its feature maps (C, H, W), coarse to fine; where the encoder is changed the picture (H, W) alone.
+        share: (N, h, w), 0..1, of each structure.
+        present: (N,) whether each is there.
+    """
+
+    shown: tuple[Tensor, ...]
     share: Tensor
     present: Tensor
 
@@ -49,8 +55,8 @@ class Lessons:
     def read(self, index: int) -> Lesson:
         """Read one slice."""
         stored = load_file(self.files[index])
-        maps = tuple(stored[LEVEL.format(one)] for one in range(len(stored) - 1))
-        return Lesson(maps, stored["share"].float() / 255, torch.tensor(self.present[index]))
+        shown = tuple(stored[LEVEL.format(one)] for one in range(len(stored) - 1))
+        return Lesson(shown, stored["share"].float() / 255, torch.tensor(self.present[index]))
 
 
 def encode_lessons(
@@ -61,7 +67,7 @@ def encode_lessons(
     variants: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Lessons:
-    """Encode slices as they are and in some variants, and keep them in a folder.
+    """Encode slices as they are and in some variants, and keep them in a folder; pictures where the encoder changes.
 
     What lies there already, from a run that was interrupted, is used again; what another plan left there is not.
 
@@ -96,7 +102,9 @@ def encode_lessons(
 
 def _identity(shown: Sequence[Shown], plan: TeachPlan, variants: int) -> str:
     """Return what tells these features from any others: SAM, structures, slices and seed."""
-    digest = hashlib.sha256(repr((plan.fingerprint, plan.structures, variants, plan.recipe.seed)).encode())
+    digest = hashlib.sha256(
+        repr((plan.fingerprint, plan.structures, plan.config.encoder_rank > 0, variants, plan.recipe.seed)).encode()
+    )
     images = {id(one.image): one.image for one in shown}
     contents = {key: _content(image) for key, image in images.items()}
     for one in shown:
@@ -117,17 +125,21 @@ def _keep(path: Path, shown: Shown, plan: TeachPlan, light: np.random.Generator 
     picture = plan.model.picture(shown.image.volume, shown.grid)
     if light is not None:
         picture = relit(picture, light)
-    image = torch.from_numpy(np.ascontiguousarray(picture))[None].expand(3, -1, -1)
-    features = plan.model.backbone.encode(image)
     truth = truth_of(shown, plan.structures, plan.model.backbone.image_size)
-    stored = {
-        LEVEL.format(level): value.half().contiguous().clone() for level, value in enumerate(reversed(features.maps))
-    }
+    kept = _maps(plan, picture) if plan.config.encoder_rank == 0 else (torch.from_numpy(picture.round()).byte(),)
+    stored = {LEVEL.format(level): value for level, value in enumerate(kept)}
     stored["share"] = torch.from_numpy((truth.share * 255).round().astype(np.uint8))
     partial = path.with_suffix(".partial")
     present = json.dumps([bool(there) for there in truth.present])
     save_file({name: value.cpu() for name, value in stored.items()}, partial, {"present": present})
     partial.replace(path)
+
+
+def _maps(plan: TeachPlan, picture: np.ndarray) -> tuple[Tensor, ...]:
+    """Return the feature maps of a picture, coarse to fine, in half precision."""
+    image = torch.from_numpy(np.ascontiguousarray(picture))[None].expand(3, -1, -1)
+    maps = plan.model.backbone.encode(image).maps
+    return tuple(one[0].half().contiguous().clone() for one in reversed(maps))
 
 
 def relit(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

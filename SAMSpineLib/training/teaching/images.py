@@ -60,10 +60,10 @@ class TeachImage:
     def marked(self, wanted: Wanted) -> npt.NDArray[np.bool_]:
         """Return where (K, J, I) a structure is."""
         if wanted.values:
-            return np.isin(self.labels, wanted.values)
+            return np.asarray(np.isin(self.labels, wanted.values), np.bool_)
         if self.names:
-            return self.labels == self.names.get(wanted.structure.name, -1)
-        return self.labels > 0
+            return np.asarray(self.labels == self.names.get(wanted.structure.name, -1))
+        return np.asarray(self.labels > 0)
 
 
 def wanted(specs: Sequence[str]) -> tuple[Wanted, ...]:

@@ -13,6 +13,9 @@ from SAMSpineLib.training.teaching.images import TeachImage, Wanted
 
 # From this width of a SAM's embedding on, the small part is the published one; below, it shrinks with it.
 WIDE = 256
+# An image encoder of fewer weights is changed too: it is quick, and its features alone are not rich enough.
+SMALL_ENCODER = 10_000_000
+SMALL_RANK = 8
 SIDES = ("left", "right")
 
 
@@ -20,13 +23,19 @@ SIDES = ("left", "right")
 class TeachRecipe(Recipe):
     """How a model is taught.
 
-    `rounds` is the largest number of clicks, `rank` that of the change to the decoder, `variants` how often each slice
-    is shown otherwise. Every `look_every` steps the held-back slices are looked at; after `patience` looks that were no
-    better than the best, it ends.
+    Attributes:
+        rounds: the largest number of clicks.
+        rank: of the change to the mask decoder.
+        encoder_rank: of the change to the image encoder. None: `SMALL_RANK` in one that is small enough to be changed
+            on a laptop, else 0.
+        variants: how often each slice is shown otherwise.
+        look_every: after so many steps the held-back slices are looked at.
+        patience: after so many looks that were no better than the best, it ends.
     """
 
     rounds: int = 3
     rank: int = 8
+    encoder_rank: int | None = None
     variants: int = 8
     look_every: int = 50
     patience: int = 8
@@ -61,8 +70,15 @@ class TeachPlan:
         return Sam2RadConfig(
             channels=width, levels=(width, width // 4, width // 8) if newer else (width,), finest=4 if newer else 1,
             heads=8 if width % 128 == 0 else 4, hidden=2048 if published else 4 * width,
-            mask_channels=64 if published else width // 4, rank=self.recipe.rank,
+            mask_channels=64 if published else width // 4, rank=self.recipe.rank, encoder_rank=self._encoder_rank,
         )  # fmt: skip
+
+    @property
+    def _encoder_rank(self) -> int:
+        if self.recipe.encoder_rank is not None:
+            return self.recipe.encoder_rank
+        weights = sum(one.numel() for one in self.model.backbone.network.image_encoder.parameters())
+        return SMALL_RANK if weights < SMALL_ENCODER else 0
 
     @property
     def fingerprint(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,7 +51,8 @@ class TeachTask:
         """
         structures = rng.integers(len(self.plan.structures), size=self.recipe.batch)
         drawn = [self.lessons.read(self._slice_for(int(one), rng)) for one in structures]
-        maps, truth, present = batch_of(drawn, structures, device)
+        truth, present = truth_in(drawn, structures, device)
+        maps = features_of(network, drawn, device)
         learned = network.predict(maps, torch.from_numpy(structures).to(device))
         manual = _boxes(truth, present, rng)
         logits, quality = network.decode(maps, learned, manual)
@@ -74,16 +77,20 @@ class TeachTask:
         return int(rng.choice(among))
 
 
-def batch_of(
-    drawn: list[Lesson], structures: np.ndarray, device: torch.device
-) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
-    """Return maps (B, C, H, W) coarse to fine, shares (B, h, w) and (B,) presence of one structure in each lesson."""
-    maps = tuple(
-        torch.cat([one.float() for one in level]).to(device) for level in zip(*(one.maps for one in drawn), strict=True)
-    )
-    share = torch.stack([one.share[which] for one, which in zip(drawn, structures, strict=True)]).to(device)
-    present = torch.stack([one.present[which] for one, which in zip(drawn, structures, strict=True)]).to(device)
-    return maps, share, present
+def features_of(network: Sam2Rad, drawn: Sequence[Lesson], device: torch.device) -> tuple[Tensor, ...]:
+    """Return the feature maps (B, C, H, W), coarse to fine, of B lessons."""
+    if network.adapters is not None:
+        return network.encode([one.shown[0].to(device).float() for one in drawn])
+    levels = zip(*(one.shown for one in drawn), strict=True)
+    return tuple(torch.stack([one.float() for one in level]).to(device) for level in levels)
+
+
+def truth_in(drawn: Sequence[Lesson], structures: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the shares (B, h, w) of one structure in each of B lessons, and (B,) whether it is there."""
+    pairs = list(zip(drawn, structures, strict=True))
+    share = torch.stack([one.share[which] for one, which in pairs])
+    present = torch.stack([one.present[which] for one, which in pairs])
+    return share.to(device), present.to(device)
 
 
 def corrected(manual: ManualPrompts, logits: Tensor, truth: Tensor, rng: np.random.Generator) -> ManualPrompts:

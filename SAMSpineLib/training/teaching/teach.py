@@ -20,7 +20,7 @@ from SAMSpineLib.training.teaching.features import Lessons, encode_lessons
 from SAMSpineLib.training.teaching.images import TeachImage, check_apart, divided
 from SAMSpineLib.training.teaching.plan import TeachPlan
 from SAMSpineLib.training.teaching.slices import check_enough, chosen_slices
-from SAMSpineLib.training.teaching.task import TeachTask, batch_of, dices
+from SAMSpineLib.training.teaching.task import TeachTask, dices, features_of, truth_in
 
 OF_A_RUN = ("checkpoint.pt", "best.json", "log.csv", "taught.safetensors")
 
@@ -157,7 +157,8 @@ def measured(network: Sam2Rad, checks: Lessons) -> dict[str, float]:
         lesson = checks.read(index)
         count = len(lesson.present)
         structures = np.arange(count)
-        maps, truth, present = batch_of([lesson] * count, structures, device)
+        truth, present = truth_in([lesson] * count, structures, device)
+        maps = tuple(one.expand(count, -1, -1, -1) for one in features_of(network, [lesson], device))
         learned = network.predict(maps, torch.from_numpy(structures).to(device))
         logits, _ = network.decode(maps, learned)
         there = learned.presence > 0

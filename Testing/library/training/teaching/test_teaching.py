@@ -12,10 +12,6 @@ from safetensors.torch import load_file
 from SAMSpineLib.errors import LabelError, VolumeError
 from SAMSpineLib.io import read_volume, write_segmentation
 from SAMSpineLib.labels import spine_labels
-from SAMSpineLib.models.sam.config import OWN_CONFIGS
-from SAMSpineLib.models.sam.networks import build_sam2
-from SAMSpineLib.models.sam.promptable import SamPromptable
-from SAMSpineLib.models.sam.sam2_backbone import Sam2Backbone
 from SAMSpineLib.models.sam2rad.taught import fingerprint, load_taught, read_card
 from SAMSpineLib.training.teaching import teach as teaching
 from SAMSpineLib.training.teaching.features import encode_lessons
@@ -23,40 +19,11 @@ from SAMSpineLib.training.teaching.images import TeachImage, divided, read_image
 from SAMSpineLib.training.teaching.losses import boxes_around, mask_loss, prompt_loss
 from SAMSpineLib.training.teaching.plan import RECIPE, TeachPlan
 from SAMSpineLib.training.teaching.slices import check_enough, chosen_slices, truth_of, varied
-from SAMSpineLib.training.teaching.task import TeachTask, box_prompts, corrected, dices
+from SAMSpineLib.training.teaching.task import TeachTask, box_prompts, corrected, dices, features_of
 from SAMSpineLib.training.teaching.teach import teach
-from SAMSpineLib.volume import Volume
-
-QUICK = replace(RECIPE, steps=4, batch=2, variants=1, look_every=2, warmup=1)
 
 
-def picture(seed: int, *, subject: str | None = None, values: tuple[int, ...] = (1,), depth: int = 1) -> TeachImage:
-    """Make bright discs on dark noise, one for each value, in the first half of the slices."""
-    rng = np.random.default_rng(seed)
-    image = rng.normal(60, 10, (depth, 64, 64))
-    labels = np.zeros((depth, 64, 64), np.int32)
-    y, x = np.mgrid[:64, :64]
-    for order, value in enumerate(values):
-        centre = rng.uniform(14, 30, 2) + 28 * order
-        disc = np.hypot(y - centre[0], x - centre[1]) < rng.uniform(7, 10)
-        labels[: (depth + 1) // 2, disc] = value
-    image[labels > 0] += 120
-    volume = Volume.from_array(image.clip(0, 255).astype(np.uint8), np.diag([1.0, 1.0, 3.0, 1.0]), modality="OT")
-    return TeachImage(volume, labels, subject or f"subject {seed}")
-
-
-@pytest.fixture(scope="module")
-def model() -> SamPromptable:
-    torch.manual_seed(0)
-    return SamPromptable(Sam2Backbone(build_sam2(OWN_CONFIGS["sam-spine-smoke"])), name="sam-spine-smoke")
-
-
-@pytest.fixture(scope="module")
-def plan(model) -> TeachPlan:
-    return TeachPlan(wanted(["disc"]), model, recipe=QUICK)
-
-
-def test_structures_of_the_label_table_keep_their_value_and_colour():
+def test_structures_of_the_label_table_keep_their_value_and_colour(picture):
     found = wanted(["L3=22", "sheath=4,5"])
     image = TeachImage(picture(0).volume, np.array([3, 4, 5]), "s")
     assert found[0].structure.name == "L3"
@@ -71,8 +38,8 @@ def test_structures_that_are_not_clear_are_refused(specs):
         wanted(specs)
 
 
-def test_several_structures_without_values_need_labels_with_names(model):
-    two = TeachPlan(wanted(["upper", "lower"]), model, recipe=QUICK)
+def test_several_structures_without_values_need_labels_with_names(plan, picture):
+    two = replace(plan, structures=wanted(["upper", "lower"]))
     bare = [picture(seed, values=(1, 2)) for seed in range(4)]
     with pytest.raises(LabelError, match="upper=1"):
         check_enough(two, bare)
@@ -81,7 +48,7 @@ def test_several_structures_without_values_need_labels_with_names(model):
     assert (named[0].marked(two.structures[1]) == (named[0].labels == 2)).all()
 
 
-def test_no_subject_both_teaches_and_tells_when_to_stop():
+def test_no_subject_both_teaches_and_tells_when_to_stop(picture):
     images = [picture(seed, subject=f"s{seed % 5}") for seed in range(15)]
     teaching_images, held = divided(images, 3)
     assert held
@@ -89,26 +56,26 @@ def test_no_subject_both_teaches_and_tells_when_to_stop():
     assert len(teaching_images) + len(held) == 15
 
 
-def test_of_two_subjects_none_is_held_back():
+def test_of_two_subjects_none_is_held_back(picture):
     assert divided([picture(0), picture(1)], 1)[1] == ()
 
 
-def test_a_subject_on_both_sides_is_refused(plan, tmp_path):
+def test_a_subject_on_both_sides_is_refused(plan, tmp_path, picture):
     with pytest.raises(LabelError, match="subject 1"):
         teach(plan, [picture(0), picture(1), picture(2)], tmp_path, held=[picture(1)])
 
 
-def test_too_few_labels_are_refused(plan):
+def test_too_few_labels_are_refused(plan, picture):
     with pytest.raises(LabelError, match="too few"):
         check_enough(plan, [picture(0), picture(1)])
 
 
-def test_a_structure_that_no_image_has_is_refused(model):
+def test_a_structure_that_no_image_has_is_refused(model, picture):
     with pytest.raises(LabelError, match="None of the 3 images has 'disc'"):
         check_enough(TeachPlan(wanted(["disc=7"]), model), [picture(seed) for seed in range(3)])
 
 
-def test_an_unknown_direction_is_refused(plan):
+def test_an_unknown_direction_is_refused(plan, picture):
     with pytest.raises(LabelError, match="sideways"):
         chosen_slices(replace(plan, direction="sideways"), [picture(0)])
 
@@ -130,7 +97,7 @@ def test_labels_on_another_grid_are_refused(tmp_path):
     assert (only.subject, only.complete) == ("x", False)
 
 
-def test_slices_without_labels_teach_only_where_all_was_labelled(plan):
+def test_slices_without_labels_teach_only_where_all_was_labelled(plan, picture):
     image = picture(0, depth=8)
     structure = plan.structures
     for complete, empties in ((True, 1), (False, 0)):
@@ -140,7 +107,7 @@ def test_slices_without_labels_teach_only_where_all_was_labelled(plan):
         assert there.count(False) == empties
 
 
-def test_image_and_truth_are_turned_together(plan, model):
+def test_image_and_truth_are_turned_together(plan, model, picture):
     """In every variant the disc is where the picture is bright."""
     (shown,) = chosen_slices(plan, [picture(3)])
     rng = np.random.default_rng(0)
@@ -151,7 +118,7 @@ def test_image_and_truth_are_turned_together(plan, model):
         assert seen[share > 0.9].mean() > 100 + seen[share < 0.05].mean()
 
 
-def test_only_pictures_without_a_side_are_mirrored(model):
+def test_only_pictures_without_a_side_are_mirrored(model, picture):
     flat, deep = [picture(0)], [picture(0, depth=6)]
     assert TeachPlan(wanted(["disc"]), model).mirrors(flat)
     assert not TeachPlan(wanted(["disc"]), model).mirrors(deep)
@@ -201,7 +168,7 @@ def test_a_click_goes_into_the_worst_error():
     assert perfect.labels.tolist() == [[-1, -1, -1]]
 
 
-def test_features_are_encoded_once(plan, tmp_path, monkeypatch):
+def test_features_are_encoded_once(plan, tmp_path, monkeypatch, picture):
     images = [picture(seed) for seed in range(3)]
     shown = chosen_slices(plan, images)
     first = encode_lessons(shown, plan, tmp_path, variants=1)
@@ -209,11 +176,11 @@ def test_features_are_encoded_once(plan, tmp_path, monkeypatch):
     again = encode_lessons(shown, plan, tmp_path, variants=1)
     assert first == again
     lesson = again.read(0)
-    assert [tuple(one.shape) for one in lesson.maps] == [(1, 32, 8, 8), (1, 8, 16, 16), (1, 4, 32, 32)]
+    assert [tuple(one.shape) for one in lesson.shown] == [(32, 8, 8), (8, 16, 16), (4, 32, 32)]
     assert lesson.present.tolist() == [True]
 
 
-def test_other_labels_are_other_features(plan, tmp_path):
+def test_other_labels_are_other_features(plan, tmp_path, picture):
     images = [picture(seed) for seed in range(3)]
     first = encode_lessons(chosen_slices(plan, images), plan, tmp_path, variants=0)
     moved = [replace(one, labels=np.roll(one.labels, 5, axis=2)) for one in images]
@@ -221,7 +188,7 @@ def test_other_labels_are_other_features(plan, tmp_path):
     assert set(first.files).isdisjoint(second.files)
 
 
-def test_the_label_of_a_slice_that_is_not_the_first_counts_too(plan, tmp_path):
+def test_the_label_of_a_slice_that_is_not_the_first_counts_too(plan, tmp_path, picture):
     image = picture(0, depth=6)
     shown = chosen_slices(plan, [image])
     first = encode_lessons(shown, plan, tmp_path, variants=0)
@@ -233,7 +200,7 @@ def test_the_label_of_a_slice_that_is_not_the_first_counts_too(plan, tmp_path):
     assert first.identity != second.identity
 
 
-def test_with_more_labels_a_new_run_begins_in_the_same_folder(plan, tmp_path):
+def test_with_more_labels_a_new_run_begins_in_the_same_folder(plan, tmp_path, picture):
     teach(plan, [picture(seed) for seed in range(4)], tmp_path)
     again = teach(plan, [picture(seed) for seed in range(5)], tmp_path)
     assert again.card.images == (4, 1)
@@ -242,7 +209,7 @@ def test_with_more_labels_a_new_run_begins_in_the_same_folder(plan, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_frozen_sam_stays_and_the_card_says_what_was_taught(plan, tmp_path):
+def test_the_frozen_sam_stays_and_the_card_says_what_was_taught(plan, tmp_path, picture):
     before = fingerprint(plan.model.backbone.network)
     done = teach(plan, [picture(seed) for seed in range(5)], tmp_path)
     assert fingerprint(plan.model.backbone.network) == before
@@ -279,7 +246,7 @@ def test_labels_are_read_as_their_files_name_them(tmp_path):
         read_images(manifest)
 
 
-def test_a_run_that_was_killed_ends_in_the_same_weights(plan, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_ends_in_the_same_weights(plan, tmp_path, monkeypatch, picture):
     images = [picture(seed) for seed in range(5)]
     whole = teach(plan, images, tmp_path / "whole")
     steps = {"left": 3}
@@ -302,7 +269,7 @@ def test_a_run_that_was_killed_ends_in_the_same_weights(plan, tmp_path, monkeypa
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_cancelling_keeps_the_best_so_far(plan, tmp_path):
+def test_cancelling_keeps_the_best_so_far(plan, tmp_path, picture):
     asked: list[int] = []
 
     def enough() -> bool:
@@ -314,14 +281,14 @@ def test_cancelling_keeps_the_best_so_far(plan, tmp_path):
     assert read_card(done.path).figures
 
 
-def test_it_stops_when_nothing_gets_better(plan, tmp_path):
-    still = replace(plan, recipe=replace(QUICK, steps=400, learning_rate=0.0, look_every=1, patience=2))
+def test_it_stops_when_nothing_gets_better(plan, tmp_path, picture):
+    still = replace(plan, recipe=replace(plan.recipe, steps=400, learning_rate=0.0, look_every=1, patience=2))
     done = teach(still, [picture(seed) for seed in range(5)], tmp_path)
     assert done.steps == 3
     assert "better" in done.stopped
 
 
-def test_progress_tells_both_stages_and_the_curve(plan, tmp_path):
+def test_progress_tells_both_stages_and_the_curve(plan, tmp_path, picture):
     seen: list[tuple[str, int, int]] = []
     figures: dict[str, float] = {}
 
@@ -336,7 +303,7 @@ def test_progress_tells_both_stages_and_the_curve(plan, tmp_path):
 
 
 @pytest.mark.slow
-def test_discs_are_learnt_from_eight_pictures_and_found_in_others(model, tmp_path):
+def test_discs_are_learnt_from_eight_pictures_and_found_in_others(model, tmp_path, picture):
     """Even on features of a network with weights at random: without a prompt, two named structures apart."""
     recipe = replace(RECIPE, steps=300, batch=4, variants=4, look_every=50, learning_rate=2e-3)
     plan = TeachPlan(wanted(["upper=1", "lower=2"]), model, recipe=recipe)
@@ -351,8 +318,9 @@ def test_discs_are_learnt_from_eight_pictures_and_found_in_others(model, tmp_pat
     with torch.inference_mode():
         for index in range(len(lessons.files)):
             lesson = lessons.read(index)
+            maps = features_of(network, [lesson], torch.device("cpu"))
             for structure in (0, 1):
-                learned = network.predict([one.float() for one in lesson.maps], torch.tensor([structure]))
-                logits, _ = network.decode(tuple(one.float() for one in lesson.maps), learned)
+                learned = network.predict(maps, torch.tensor([structure]))
+                logits, _ = network.decode(maps, learned)
                 scores.append(float(dices(logits[:, 0], lesson.share[structure][None])[0]))
     assert np.mean(scores) > 0.6
