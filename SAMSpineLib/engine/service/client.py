@@ -219,6 +219,23 @@ class RemoteSession:
         tell = None if progress is None else lambda *words: ending.guarded(lambda: progress(*words))
         return ending.raised_or(lambda: self._do(self.mirror.add_all(orders, progress=tell)))
 
+    @property
+    def follows(self) -> bool:
+        """Tell whether the selected label can be followed from a prompted slice."""
+        return self.mirror.follows
+
+    def next_candidate(self) -> MaskUpdate:
+        """Take the next of the masks that were offered on the slice that was prompted last."""
+        return self._do(self.mirror.next_candidate())
+
+    def propagate(
+        self, labels: Sequence[Label] | None = None, *, progress: Counted | None = None
+    ) -> tuple[MaskUpdate, ...]:
+        """Follow labels through the stack; see `Session.propagate`. What `progress` raises ends the work."""
+        ending = _Ending(self._cancel)
+        tell = None if progress is None else lambda *words: ending.guarded(lambda: progress(*words))
+        return ending.raised_or(lambda: self._do(self.mirror.propagate(labels, progress=tell)))
+
     def segment_spine(
         self,
         *,

@@ -43,6 +43,10 @@ class BusyError(EngineError):
     """More at once than the engine takes."""
 
 
+class _EnoughError(Exception):
+    """As many slices were looked at as were asked for."""
+
+
 class HostedSession:
     """A session that one client speaks to; its worker does one thing after the other."""
 
@@ -81,6 +85,11 @@ class HostedSession:
         self._fits: tuple[AtlasFit, ...] = ()
         self._closed = threading.Event()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="session")
+
+    @property
+    def slicewise(self) -> bool:
+        """Tell whether the network works slice by slice."""
+        return self.session.model.slicewise is not None
 
     @property
     def busy(self) -> bool:
@@ -217,6 +226,8 @@ class HostedSession:
             return session.add(read_prompt(message["prompt"], most_voxels=self._most_voxels))
         if action == "clear":
             return session.clear()
+        if action == "next_candidate":
+            return session.next_candidate()
         if message["index"] >= len(session.prompts):
             msg = f"{session.label.name} has {len(session.prompts)} prompts, none at place {message['index']}"
             raise PromptError(msg)
@@ -228,7 +239,8 @@ class HostedSession:
     def _job(self, message: Message, feed: Feed, tell_begun: Callable[[], None]) -> None:
         known = self._known(message)
         if known is None:
-            begin = self._spine if message["action"] == "segment_spine" else self._prepared(message)
+            long = {"segment_spine": self._spine, "propagate": self._propagate}
+            begin = long.get(message["action"]) or self._prepared(message)
             tell_begun()
             last = begin(message, feed)
             head, end = line({"job": message["step"]}), line({"end": True})
@@ -280,6 +292,29 @@ class HostedSession:
             for label, prompts in self.session.orders.items()
         ]
         return [{"orders": orders}, last]
+
+    def _propagate(self, message: Message, feed: Feed) -> list[Message]:
+        """Follow labels through the stack and return the last lines, which say how many slices were looked at."""
+        labels = [read_label(row) for row in message["labels"]]
+        tell = counted_progress(feed, lambda: self._go_on(message["step"]))
+        seen = 0
+
+        def progress(done: int, total: int, name: str) -> None:
+            nonlocal seen
+            seen = done
+            tell(done, total, name)
+            if done == message["most"]:
+                raise _EnoughError
+
+        last: list[Message] = []
+        try:
+            self.session.select(labels[0], overwrite=message["overwrite"])
+            self.session.propagate(labels, progress=progress)
+        except _EnoughError:
+            pass
+        except SAMSpineError as error:
+            last = [error_message(error)]
+        return [{"result": {"slices": seen}}, *last]
 
     def _lines(self) -> list[bytes]:
         """Return what has changed, label by label, and what the user should know."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.engine.cache import EncodedCache, PatchStore
+from SAMSpineLib.engine.cache import EncodedCache, PatchStore, know_content
 from SAMSpineLib.engine.fallback import Networks, SturdyLocaliser, SturdyPromptable
 from SAMSpineLib.engine.service.arrays import ArrayStore
 from SAMSpineLib.engine.service.hosted import BusyError, HostedSession
@@ -80,8 +80,8 @@ class Hosting:
         finally:
             self._set_timer()
 
-    async def open(self, message: Message) -> str:
-        """Open a session and return its name.
+    async def open(self, message: Message) -> HostedSession:
+        """Open a session and return it.
 
         Raises:
             BusyError: if there are as many as are allowed.
@@ -100,7 +100,7 @@ class Hosting:
             self._opening -= 1
         self._places[place.hosted.name] = place
         self._set_timer()
-        return place.hosted.name
+        return place.hosted
 
     def find(self, name: str) -> HostedSession:
         """Return a session.
@@ -159,6 +159,8 @@ class Hosting:
         volume = self._volumes.get(key)
         if volume is None:
             volume = Volume.from_array(array, matrix, name=message["name"], modality=message["modality"])
+            if volume.array is array:  # else its bytes are others than those whose digest is known
+                know_content(volume, message["array"])
             self._volumes[key] = volume
             weakref.finalize(volume, self.patches.drop, id(volume))
         return volume

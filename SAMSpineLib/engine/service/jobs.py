@@ -20,7 +20,7 @@ from SAMSpineLib.volume import Extent
 
 
 class RecordingSession(Session):
-    """A session that remembers what the last `add_all` was told and what came to an end of it, even if it was cut."""
+    """A session that remembers what its last long work was told and what came to an end of it, even if it was cut."""
 
     orders: Mapping[Label, Sequence[Prompt]] = {}
     updates: tuple[MaskUpdate, ...] = ()
@@ -33,6 +33,16 @@ class RecordingSession(Session):
         self.orders, self.updates, self._recording = dict(orders), (), True
         try:
             return super().add_all(orders, progress=progress)
+        finally:
+            self._recording = False
+
+    def propagate(
+        self, labels: Sequence[Label] | None = None, *, progress: Counted | None = None
+    ) -> tuple[MaskUpdate, ...]:
+        """Follow labels through the stack; see `Session.propagate`."""
+        self.updates, self._recording = (), True
+        try:
+            return super().propagate(labels, progress=progress)
         finally:
             self._recording = False
 

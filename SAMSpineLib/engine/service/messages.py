@@ -80,11 +80,12 @@ class Packed(Message):
 
 
 class PointIn(Message):
-    """A click (RAS mm)."""
+    """A click (RAS mm); as with all that is drawn, `normal` says which way its slice faces."""
 
     kind: Literal["point"]
     ras: Place
     positive: bool = True
+    normal: Place | None = None
 
 
 class BoxIn(Message):
@@ -93,6 +94,7 @@ class BoxIn(Message):
     kind: Literal["box"]
     corner_a: Place
     corner_b: Place
+    normal: Place | None = None
 
 
 class LineIn(Message):
@@ -101,6 +103,7 @@ class LineIn(Message):
     kind: Literal["scribble", "lasso"]
     points: Annotated[list[Place], Field(min_length=1)]
     positive: bool = True
+    normal: Place | None = None
 
 
 class MaskIn(Message):
@@ -156,13 +159,21 @@ class Clear(Numbered):
     overwrite: bool = False
 
 
+class NextCandidate(Numbered):
+    """Take the next of the masks that were offered on the slice that was prompted last."""
+
+    action: Literal["next_candidate"]
+    label: LabelIn
+    overwrite: bool = False
+
+
 class BackOrForth(Numbered):
     """Undo or redo a step."""
 
     action: Literal["undo", "redo"]
 
 
-Step = Annotated[Add | Remove | Clear | BackOrForth, Field(discriminator="action")]
+Step = Annotated[Add | Remove | Clear | NextCandidate | BackOrForth, Field(discriminator="action")]
 
 
 class Order(Message):
@@ -186,7 +197,16 @@ class SegmentSpine(Numbered):
     method: Literal["centres", "atlas"] = "centres"
 
 
-Job = Annotated[AddAll | SegmentSpine, Field(discriminator="action")]
+class Propagate(Numbered):
+    """Follow labels from their prompted slices through the stack, and `most` of its slices where that is given."""
+
+    action: Literal["propagate"]
+    labels: Annotated[list[LabelIn], Field(min_length=1)]
+    overwrite: bool = False
+    most: Annotated[Whole, Field(ge=1, le=2**31)] | None = None
+
+
+Job = Annotated[AddAll | SegmentSpine | Propagate, Field(discriminator="action")]
 
 
 class ArrayState(BaseModel):
@@ -197,9 +217,10 @@ class ArrayState(BaseModel):
 
 
 class Opened(BaseModel):
-    """A session's name."""
+    """A session's name, and whether its network works slice by slice."""
 
     session: str
+    slicewise: bool
 
 
 class Done(BaseModel):

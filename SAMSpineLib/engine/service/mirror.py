@@ -25,7 +25,7 @@ from SAMSpineLib.engine.service.protocol import Notify, StageProgress
 from SAMSpineLib.engine.service.remote_state import LabelMap, Prompts, RemoteState
 from SAMSpineLib.engine.service.upload import Way
 from SAMSpineLib.engine.service.wire import Message, label_message, prompt_message, read_error, read_result
-from SAMSpineLib.errors import LabelError, PromptError
+from SAMSpineLib.errors import Cancelled, LabelError, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.progress import Counted
@@ -93,6 +93,16 @@ class SessionMirror(Selection):
     def quality(self, value: int) -> float | None:
         """Return the Dice that the model expects of a label (0..1), or None where it was not prompted."""
         return self._state.quality.get(value) if self._state is not None else None
+
+    @property
+    def follows(self) -> bool:
+        """Tell whether the selected label can be followed from a prompted slice."""
+        return self.slicewise and bool(self.prompts)
+
+    @property
+    def slicewise(self) -> bool:
+        """Tell whether the engine's network works slice by slice."""
+        return self._state is not None and self._state.slicewise
 
     @property
     def can_undo(self) -> bool:
@@ -168,6 +178,41 @@ class SessionMirror(Selection):
         label, state = self.label, self._open_state
         message = {"action": "clear", **self._target(label)}
         return Call(f"Clearing {label.name}", lambda: state.step(message, label.value, lambda _: ()))
+
+    def next_candidate(self) -> Call[MaskUpdate]:
+        """Take the next of the masks that were offered on the slice that was prompted last.
+
+        Raises:
+            PromptError: from the call, if no slice of the selected label was prompted.
+        """
+        label, state = self.label, self._open_state
+        message = {"action": "next_candidate", **self._target(label)}
+        return Call(f"Another mask of {label.name}", lambda: state.step(message, label.value, lambda had: had))
+
+    def propagate(
+        self, labels: Sequence[Label] | None = None, *, progress: Counted | None = None
+    ) -> Call[tuple[MaskUpdate, ...]]:
+        """Follow labels from their prompted slices through the stack; see `Session.propagate`.
+
+        If `cancel` ends it, its result is what was found by then.
+        """
+        state, chosen = self._open_state, tuple(labels if labels is not None else (self.label,))
+        rows = [label_message(label) for label in chosen]
+        message = {"action": "propagate", "labels": rows, "overwrite": self._overwrite}
+
+        def tell(said: Message) -> None:
+            if progress is not None:
+                progress(said["done"], said["total"], said["name"])
+
+        def begin() -> Dialogue[tuple[MaskUpdate, ...]]:
+            updates, told = yield from state.propagated(message, tell)
+            if told.error is not None:
+                error = read_error(told.error, 200)
+                if not isinstance(error, Cancelled):
+                    raise error
+            return updates
+
+        return Call(f"Following {', '.join(label.name for label in chosen)}", begin)
 
     def undo(self) -> Call[MaskUpdate]:
         """Take back the last step of any label; nothing changes if there is none."""

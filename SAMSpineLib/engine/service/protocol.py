@@ -15,7 +15,7 @@ from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Volume
 
 # Raised by one whenever an older client or engine would misunderstand a message.
-PROTOCOL = 1
+PROTOCOL = 2
 PROTOCOL_HEADER = "X-SAMSpine-Protocol"
 MESSAGE_TYPE = "application/json"
 BYTES_TYPE = "application/octet-stream"
@@ -69,6 +69,18 @@ class Segmenter(Protocol):
 
     def clear(self) -> MaskUpdate:
         """Remove the selected label's prompts and voxels."""
+
+    @property
+    def follows(self) -> bool:
+        """Tell whether the selected label can be followed from a prompted slice."""
+
+    def next_candidate(self) -> MaskUpdate:
+        """Take the next of the masks that were offered on the slice that was prompted last."""
+
+    def propagate(
+        self, labels: Sequence[Label] | None = None, *, progress: Counted | None = None
+    ) -> tuple[MaskUpdate, ...]:
+        """Follow labels from their prompted slices through the stack."""
 
     def undo(self) -> MaskUpdate:
         """Take back the last step of any label."""

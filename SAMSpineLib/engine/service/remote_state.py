@@ -23,7 +23,7 @@ from SAMSpineLib.volume import Volume
 LabelMap = npt.NDArray[np.uint16]
 Prompts = tuple[Prompt, ...]
 Tell = Callable[[Message], None]
-IN_LINES = ("add_all", "segment_spine")
+IN_LINES = ("add_all", "segment_spine", "propagate")
 
 PAGE = 4096  # bytes; memory comes in no smaller portions
 
@@ -67,6 +67,7 @@ class RemoteState:
         self.quality: dict[int, float | None] = {}
         self.closed = False
         self.session = ""
+        self.slicewise = False
         self.steps = 0
         self._notify = notify
         self._parcel: Parcel | None = None
@@ -89,7 +90,7 @@ class RemoteState:
             "replaces": replaces or None,
         }
         reply = yield from asked(posted("/sessions", message))
-        self.session, self.steps = reply["session"], 0
+        self.session, self.slicewise, self.steps = reply["session"], reply["slicewise"], 0
 
     def _touched(self) -> Dialogue[None]:
         """Write the label map, a little at a time: memory that is only promised costs the first clicks 30 ms each."""
@@ -130,6 +131,17 @@ class RemoteState:
         sent = Sent({"action": "add_all", "orders": orders})
         for update in updates:
             self._done(sent, update.label, (*self.prompts.get(update.label, ()), *given[update.label]))
+        return updates, told
+
+    def propagated(self, message: Message, tell: Tell) -> Dialogue[tuple[tuple[MaskUpdate, ...], Told]]:
+        """Follow labels through the stack, and log how far: what was cancelled is repeated as far as it went."""
+        told = Told(tell)
+        rows = yield from self._sent(message, self.labels, told)
+        updates = tuple(read_update(row["update"]) for row in rows)
+        seen = told.result["slices"] if told.result is not None else 0
+        sent = Sent(message if told.error is None else {**message, "most": max(1, seen)})
+        for update in updates:
+            self._done(sent, update.label, self.prompts.get(update.label, ()))
         return updates, told
 
     def cancelled(self) -> Dialogue[None]:

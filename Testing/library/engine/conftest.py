@@ -12,9 +12,10 @@ import pytest
 
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.engine.settings import EngineSettings
-from SAMSpineLib.models.protocols import Answer
+from SAMSpineLib.models.protocols import Answer, SliceMasks
 from SAMSpineLib.prompts import MaskPrompt, Point, Prompt, Ras
 from SAMSpineLib.resampling import sample
+from SAMSpineLib.stack import Stack
 from SAMSpineLib.volume import Grid, Volume
 
 Shape = Callable[[np.ndarray], np.ndarray]  # signed distance (mm, negative inside) of points (..., 3) in RAS mm
@@ -123,9 +124,75 @@ def _soft(distance: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(np.clip(distance / 0.7, -40, 40)))
 
 
+class FakeTracker:
+    """Follow a shape: what its masks show on a slice that was learnt is looked for on the next ones."""
+
+    def __init__(self, model: FakeSlices) -> None:
+        self.model = model
+        self.shape: Shape | None = None
+
+    def learn(self, index: int, encoded: FakeEncoded, masks: SliceMasks, chosen: int) -> None:
+        self.model.learnt.append((index, chosen))
+        inside = places(masks.grid)[0][masks.logits[chosen] > 0]
+        self.shape = next((one for one in self.model.shapes if len(inside) and (one(inside) < 2).mean() > 0.5), None)
+
+    def follow(self, index: int, encoded: FakeEncoded, *, backwards: bool) -> SliceMasks | None:
+        self.model.followed.append(index)
+        if self.shape is None:
+            return None
+        logits = -self.shape(places(encoded.grid))
+        return SliceMasks(encoded.grid, logits.astype(np.float16), (0.8,)) if (logits > 0).any() else None
+
+
+class FakeSlices(FakePromptable):
+    """Offer, for a click, the shape that it hits, then a ball around the click, then all of the slice."""
+
+    def __init__(self, shapes: Sequence[Shape] = ()) -> None:
+        super().__init__(shapes)
+        self.learnt: list[tuple[int, int]] = []
+        self.followed: list[int] = []
+        self.asked: list[tuple[Prompt, ...]] = []
+
+    @property
+    def slicewise(self) -> FakeSlices:
+        return self
+
+    def slice_grid(self, stack: Stack, index: int) -> Grid:
+        height, width = stack.size
+        return stack.grid(index, (round(height), round(width)))
+
+    def mask_grid(self, encoded: FakeEncoded) -> Grid:
+        return encoded.grid
+
+    def offer(self, encoded: FakeEncoded, prompts: Sequence[Prompt], *, previous: Any = None) -> SliceMasks:
+        self.asked.append(tuple(prompts))
+        ras = places(encoded.grid)
+        here = [p for p in prompts if isinstance(p, Point) and encoded.grid.holds(np.array(p.ras))]
+        best = np.full(ras.shape[:-1], -9.0) if previous is None else previous[None].astype(float)
+        for prompt in prompts:
+            if isinstance(prompt, MaskPrompt):
+                inside = sample(prompt.mask.astype(np.float32), prompt.grid, encoded.grid, fill=0.0)
+                best = np.maximum(best, 8 * inside - 4)
+        for prompt in here:
+            shapes = [shape for shape in self.shapes if shape(np.array(prompt.ras)) < 0] or [ball(prompt.ras, 5.0)]
+            for shape in shapes if prompt.positive else [ball(prompt.ras, 5.0)]:
+                best = np.maximum(best, -shape(ras)) if prompt.positive else np.minimum(best, shape(ras))
+        middle = here[0].ras if here else (0.0, 0.0, 0.0)
+        logits = np.concatenate([best, -ball(middle, 4.0)(ras), np.full(ras.shape[:-1], 9.0)])
+        return SliceMasks(encoded.grid, logits.clip(-99, 99).astype(np.float16), (0.9, 0.5, 0.2))
+
+    def tracker(self, count: int) -> FakeTracker:
+        return FakeTracker(self)
+
+
 @pytest.fixture(scope="session")
 def fake() -> type[FakePromptable]:
     return FakePromptable
+
+
+@pytest.fixture(scope="session")
+def fake_slices() -> type[FakeSlices]:
+    return FakeSlices
 
 
 @pytest.fixture(scope="session")

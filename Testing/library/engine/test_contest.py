@@ -14,8 +14,8 @@ from SAMSpineLib.prompts import Point
 from SAMSpineLib.stack import stack_along
 from SAMSpineLib.volume import Grid
 
-from .conftest import ball
-from .test_session_slices import VIEWS, FakeSlices
+from .conftest import FakeSlices, ball
+from .test_session_slices import VIEWS
 
 NEAR = Grid.centred_on((0, 0, 0), shape=(12, 12, 12), spacing=2.0)
 ABOVE = Grid.centred_on((0, 0, 12), shape=(12, 12, 12), spacing=2.0)

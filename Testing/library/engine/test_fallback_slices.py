@@ -14,8 +14,7 @@ from SAMSpineLib.models.protocols import SlicePromptable
 from SAMSpineLib.prompts import Point
 from SAMSpineLib.stack import stack_along
 
-from .conftest import ellipsoid
-from .test_session_slices import FakeSlices, FakeTracker
+from .conftest import FakeSlices, FakeTracker, ellipsoid
 
 L3 = spine_labels().by_name("L3")
 BONE = ellipsoid((3.0, 2.0, 1.0), (14.0, 11.0, 9.0))

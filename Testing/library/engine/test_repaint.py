@@ -13,8 +13,8 @@ from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.prompts import Point
 from SAMSpineLib.volume import slices_of
 
-from .conftest import ellipsoid, places
-from .test_session_slices import VIEWS, FakeSlices
+from .conftest import FakeSlices, ellipsoid, places
+from .test_session_slices import VIEWS
 
 L3, L4 = (spine_labels().by_name(name) for name in ("L3", "L4"))
 BONE = ellipsoid((3.0, 2.0, 1.0), (14.0, 11.0, 9.0))

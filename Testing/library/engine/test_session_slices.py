@@ -2,88 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import pytest
 
 from SAMSpineLib.errors import Cancelled, PromptError
 from SAMSpineLib.labels import spine_labels
-from SAMSpineLib.models.protocols import SliceMasks, SlicePromptable
-from SAMSpineLib.prompts import Box, MaskPrompt, Point, Prompt
-from SAMSpineLib.resampling import sample
-from SAMSpineLib.stack import Stack, stack_along
+from SAMSpineLib.models.protocols import SlicePromptable
+from SAMSpineLib.prompts import Box, MaskPrompt, Point
+from SAMSpineLib.stack import stack_along
 from SAMSpineLib.volume import Grid
 
-from .conftest import FakeEncoded, FakePromptable, Shape, ball, ellipsoid, places, tube
+from .conftest import FakeSlices, Shape, ball, ellipsoid, places, tube
 
 L3, L4 = (spine_labels().by_name(name) for name in ("L3", "L4"))
 BONE = ellipsoid((3.0, 2.0, 1.0), (14.0, 11.0, 9.0))
 OTHER = ball((-30.0, 0.0, 0.0), 8.0)
 IN_BONE, IN_OTHER = Point((3.4, 2.4, 1.4)), Point((-30.0, 0.0, 0.0))
 VIEWS = {"axial": (0.0, 0.0, 1.0), "sagittal": (1.0, 0.0, 0.0), "coronal": (0.0, 1.0, 0.0), "oblique": (0.0, 0.6, 0.8)}
-
-
-class FakeTracker:
-    """Follow a shape: what its masks show on a slice that was learnt is looked for on the next ones."""
-
-    def __init__(self, model: FakeSlices) -> None:
-        self.model = model
-        self.shape: Shape | None = None
-
-    def learn(self, index: int, encoded: FakeEncoded, masks: SliceMasks, chosen: int) -> None:
-        self.model.learnt.append((index, chosen))
-        inside = places(masks.grid)[0][masks.logits[chosen] > 0]
-        self.shape = next((one for one in self.model.shapes if len(inside) and (one(inside) < 2).mean() > 0.5), None)
-
-    def follow(self, index: int, encoded: FakeEncoded, *, backwards: bool) -> SliceMasks | None:
-        self.model.followed.append(index)
-        if self.shape is None:
-            return None
-        logits = -self.shape(places(encoded.grid))
-        return SliceMasks(encoded.grid, logits.astype(np.float16), (0.8,)) if (logits > 0).any() else None
-
-
-class FakeSlices(FakePromptable):
-    """Offer, for a click, the shape that it hits, then a ball around the click, then all of the slice."""
-
-    def __init__(self, shapes: Sequence[Shape] = ()) -> None:
-        super().__init__(shapes)
-        self.learnt: list[tuple[int, int]] = []
-        self.followed: list[int] = []
-        self.asked: list[tuple[Prompt, ...]] = []
-
-    @property
-    def slicewise(self) -> FakeSlices:
-        return self
-
-    def slice_grid(self, stack: Stack, index: int) -> Grid:
-        height, width = stack.size
-        return stack.grid(index, (round(height), round(width)))
-
-    def mask_grid(self, encoded: FakeEncoded) -> Grid:
-        return encoded.grid
-
-    def offer(self, encoded: FakeEncoded, prompts: Sequence[Prompt], *, previous: Any = None) -> SliceMasks:
-        self.asked.append(tuple(prompts))
-        ras = places(encoded.grid)
-        here = [p for p in prompts if isinstance(p, Point) and encoded.grid.holds(np.array(p.ras))]
-        best = np.full(ras.shape[:-1], -9.0) if previous is None else previous[None].astype(float)
-        for prompt in prompts:
-            if isinstance(prompt, MaskPrompt):
-                inside = sample(prompt.mask.astype(np.float32), prompt.grid, encoded.grid, fill=0.0)
-                best = np.maximum(best, 8 * inside - 4)
-        for prompt in here:
-            shapes = [shape for shape in self.shapes if shape(np.array(prompt.ras)) < 0] or [ball(prompt.ras, 5.0)]
-            for shape in shapes if prompt.positive else [ball(prompt.ras, 5.0)]:
-                best = np.maximum(best, -shape(ras)) if prompt.positive else np.minimum(best, shape(ras))
-        middle = here[0].ras if here else (0.0, 0.0, 0.0)
-        logits = np.concatenate([best, -ball(middle, 4.0)(ras), np.full(ras.shape[:-1], 9.0)])
-        return SliceMasks(encoded.grid, logits.clip(-99, 99).astype(np.float16), (0.9, 0.5, 0.2))
-
-    def tracker(self, count: int) -> FakeTracker:
-        return FakeTracker(self)
 
 
 @pytest.fixture
