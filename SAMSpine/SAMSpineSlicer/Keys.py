@@ -22,6 +22,8 @@ KEYS = (
     Key("boxButton", "X", "box around it"),
     Key("scribbleButton", "D", "scribble inside it"),
     Key("lassoButton", "L", "lasso around it"),
+    Key("otherMaskButton", "O", "the other masks of the last click, one after the other (SAM)"),
+    Key("followButton", "A", "follow the segment along the slices (SAM)"),
     Key("undoButton", "Ctrl+Z", "undo"),
     Key("redoButton", "Ctrl+Y", "redo"),
     Key("nextVertebraButton", ".", "next vertebra, towards the feet"),

@@ -26,6 +26,7 @@ from SAMSpineSlicer.SceneWatcher import SceneWatcher
 from SAMSpineSlicer.SegmentsSection import SegmentsSection
 from SAMSpineSlicer.Shortcuts import Shortcuts
 from SAMSpineSlicer.SliceClicks import SliceClicks
+from SAMSpineSlicer.SlicesSection import SlicesSection
 from SAMSpineSlicer.UndoStack import UndoStack
 
 TOOLS = {
@@ -63,6 +64,7 @@ class Panel:
         self.display = Display(ui)
         self.segments = SegmentsSection(self)
         self.autonomous = AutonomousSection(self)
+        self.slices = SlicesSection(self)
         self.installer = Installer(ui, self.tell)
         self.advanced = AdvancedSection(self)
         self.models = ModelsSection(self)
@@ -126,7 +128,9 @@ class Panel:
             self.connection = None
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
-        for section in (self.segments, self.autonomous, self.installer, self.advanced, self.models, self.display):
+        for section in (
+            self.segments, self.autonomous, self.slices, self.installer, self.advanced, self.models, self.display,
+        ):  # fmt: skip
             section.release()
 
     # What the rest asks.
@@ -220,6 +224,7 @@ class Panel:
         if self.connection is not None:
             self.connection.forget()
         self.autonomous.reset()
+        self.slices.reset()
         self._laid = ()
         self.clicks.show(())
         self.refreshSoon()
@@ -296,11 +301,11 @@ class Panel:
             self.bench()
             self.desk.open()
 
-    def _onDrawn(self, kind: str, places: Sequence[Any], positive: bool) -> None:
+    def _onDrawn(self, kind: str, places: Sequence[Any], positive: bool, normal: Any) -> None:
         def draw() -> None:
             self.installer.check(self.parameterNode)
             self.bench()
-            self.desk.click(self.selected(), kind, places, positive=positive)
+            self.desk.click(self.selected(), kind, places, positive=positive, normal=normal)
 
         self.attempt(draw)
 
@@ -333,6 +338,7 @@ class Panel:
         self.clicks.show(self.desk.markers())
         self.segments.refresh()
         self.autonomous.refresh()
+        self.slices.refresh()
         self.models.refresh()
         self.ui.undoButton.enabled = self.desk.can_undo
         self.ui.redoButton.enabled = self.desk.can_redo

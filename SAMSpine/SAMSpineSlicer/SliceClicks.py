@@ -27,14 +27,14 @@ class SliceClicks:
 
     def __init__(
         self,
-        drawn: Callable[[str, Sequence[Any], bool], None],
+        drawn: Callable[[str, Sequence[Any], bool, Any], None],
         removed: Callable[[Marker], None],
         picked: Callable[[tuple[float, float, float]], None],
     ) -> None:
         """Take whom to tell.
 
         Args:
-            drawn: kind, places (RAS mm) and whether it is positive.
+            drawn: kind, places (RAS mm), whether it is positive, and which way the view faces (RAS).
             removed: the prompt that was clicked on.
             picked: the place (RAS mm) of a click without a tool.
         """
@@ -112,7 +112,7 @@ class SliceClicks:
             self._removed(marker)
         elif KIND_OF_TOOL[self.tool] == "point":
             self._pixels = []
-            self._drawn("point", [plane.to_ras(x, y)], self.tool == "positivePoint")
+            self._drawn("point", [plane.to_ras(x, y)], self.tool == "positivePoint", plane.normal)
         return True
 
     def _move(self, name: str, interactor: Any) -> bool:
@@ -143,9 +143,9 @@ class SliceClicks:
         plane, kind = self.views[name].plane, KIND_OF_TOOL[self.tool]
         if kind == "box":
             if len(pixels) > 2:
-                self._drawn(kind, plane.rectangle(pixels[0], pixels[-1]), True)
+                self._drawn(kind, plane.rectangle(pixels[0], pixels[-1]), True, plane.normal)
         elif kind == "scribble" or len(pixels) > 3:
-            self._drawn(kind, [plane.to_ras(x, y) for x, y in pixels], True)
+            self._drawn(kind, [plane.to_ras(x, y) for x, y in pixels], True, plane.normal)
 
     def _outline(self) -> list[tuple[float, float]]:
         if KIND_OF_TOOL[self.tool] != "box":

@@ -23,6 +23,7 @@ from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.fallback import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue
+from SAMSpineLib.engine.service.protocol import StageProgress
 from SAMSpineLib.errors import PromptError, SAMSpineError
 from SAMSpineLib.mrml.desk import Desk
 from SAMSpineLib.mrml.finding import segment_at
@@ -62,6 +63,8 @@ class Application:
             "nextVertebra": lambda: self.step(1),
             "previousVertebra": lambda: self.step(-1),
             "clearPrompts": lambda: self.desk.clear(self.selected()),
+            "otherMask": lambda: self.desk.next_candidate(self.selected()),
+            "follow": self.follow,
             "noTool": lambda: self.set_tool(""),
             "run": self.run,
             "cancel": self.cancel,
@@ -176,7 +179,7 @@ class Application:
             places = plane.rectangle(pixels[0], pixels[-1])
         else:
             places = tuple(plane.to_ras(x, y) for x, y in pixels)
-        self.desk.click(self.selected(), kind, places, positive=positive)  # type: ignore[arg-type]
+        self.desk.click(self.selected(), kind, places, positive=positive, normal=plane.normal)  # type: ignore[arg-type]
 
     def selected(self) -> str:
         """Return the segment that prompts go to; one that was removed is made again.
@@ -251,14 +254,28 @@ class Application:
         """Find, name and segment every vertebra."""
         if self.state.running:
             return
-        loop = asyncio.get_running_loop()
         _ = self.bench
-        self.state.update({"running": True, "progress": 0.0, "stage": STAGES["localise"]})
+        self.desk.segment_spine(self.state.method, self._begin_run(STAGES["localise"]), self._finished)
 
-        def progress(stage: str, share: float) -> None:
-            loop.call_soon_threadsafe(self._on_progress, stage, share)
+    def follow(self) -> None:
+        """Follow the selected segment along the slices."""
+        if self.state.running:
+            return
+        segment_id = self.selected()
+        self.desk.follow(segment_id, self._begin_run("Following"), self._followed)
 
-        self.desk.segment_spine(self.state.method, progress, self._finished)
+    def _begin_run(self, stage: str) -> StageProgress:
+        """Show that something long begins; return what is to be told how far it is, from any thread."""
+        loop = asyncio.get_running_loop()
+        self.state.update({"running": True, "progress": 0.0, "stage": stage})
+
+        def progress(name: str, share: float) -> None:
+            loop.call_soon_threadsafe(self._on_progress, name, share)
+
+        return progress
+
+    def _followed(self) -> None:
+        self.state.running = False
 
     def _on_progress(self, stage: str, share: float) -> None:
         if self.state.running:
@@ -332,6 +349,7 @@ class Application:
             for row in rows
         ]  # fmt: skip
         self.state.busy, self.state.steps = self.worker.doing, self.worker.steps
+        self.state.can_follow = self.desk.follows(self.state.selected)
         self.state.timing = [round(1000 * one, 1) for one in (self.worker.timing.engine, self.worker.timing.node)]
         self._refresh_markers()
 

@@ -19,6 +19,8 @@ KEYS = (
     Key("X", "box", "box around it"),
     Key("D", "scribble", "scribble inside it"),
     Key("L", "lasso", "lasso around it"),
+    Key("O", "otherMask", "the other masks of the last click, one after the other (SAM)"),
+    Key("A", "follow", "follow the segment along the slices (SAM)"),
     Key("Ctrl+Z", "undo", "undo"),
     Key("Ctrl+Y", "redo", "redo"),
     Key(".", "nextVertebra", "next vertebra, towards the feet"),

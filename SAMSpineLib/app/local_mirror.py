@@ -6,6 +6,7 @@ whatever thread that is done. One call at a time, as for every mirror.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -21,7 +22,7 @@ from SAMSpineLib.engine.fallback import Networks, sturdy_session
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.mirror import SessionMirror
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
-from SAMSpineLib.errors import PromptError
+from SAMSpineLib.errors import Cancelled, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.progress import Counted
@@ -30,6 +31,7 @@ from SAMSpineLib.volume import Volume
 
 Found = TypeVar("Found")
 HERE = Request("LOCAL", "")
+ENDED = "It was ended"
 
 
 class LocalMirror(SessionMirror):
@@ -42,6 +44,7 @@ class LocalMirror(SessionMirror):
         self._atlases = atlases
         self._stop = threading.Event()
         self._prompts: dict[int, tuple[Prompt, ...]] = {}
+        self._follows: dict[int, bool] = {}
         self._opened: Volume | None = None
         self._fits: tuple[AtlasFit, ...] = ()
 
@@ -73,6 +76,10 @@ class LocalMirror(SessionMirror):
         """Return the prompts of a label, in order, as of the last call."""
         return self._prompts.get(value, ())
 
+    def follows(self, value: int) -> bool:
+        """Tell whether a label can be followed from a prompted slice, as of the last call."""
+        return self._follows.get(value, False)
+
     def stop(self) -> None:
         """End a long run soon; what it has finished stays."""
         self._stop.set()
@@ -99,6 +106,30 @@ class LocalMirror(SessionMirror):
     def clear(self) -> Call[MaskUpdate]:
         """Remove the selected label's prompts and voxels."""
         return self._about(f"Clearing {self.label.name}", self.session.clear)
+
+    def next_candidate(self) -> Call[MaskUpdate]:
+        """Take the next of the masks that were offered on the slice that was prompted last."""
+        return self._about(f"Another mask of {self.label.name}", self.session.next_candidate)
+
+    def propagate(
+        self, labels: Sequence[Label] | None = None, *, progress: Counted | None = None
+    ) -> Call[tuple[MaskUpdate, ...]]:
+        """Follow labels from their prompted slices through the stack; `stop` ends it, and what was found stays."""
+        chosen = tuple(labels if labels is not None else (self.label,))
+
+        def tell(done: int, total: int, name: str) -> None:
+            if progress is not None:
+                progress(done, total, name)
+            if self._stop.is_set():
+                raise Cancelled(ENDED)
+
+        def work() -> tuple[MaskUpdate, ...]:
+            with contextlib.suppress(Cancelled):
+                return self.session.propagate(chosen, progress=tell)
+            return ()
+
+        self._stop.clear()
+        return self._about(f"Following {', '.join(label.name for label in chosen)}", work)
 
     def undo(self) -> Call[MaskUpdate]:
         """Take back the last step of any label; nothing changes if there is none."""
@@ -150,5 +181,6 @@ class LocalMirror(SessionMirror):
                 return work()
             finally:
                 self._prompts = self.session.all_prompts()
+                self._follows = {value: self.session.follows(value) for value in self._prompts}
 
         return Call(title, begin)

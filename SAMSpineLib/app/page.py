@@ -34,7 +34,7 @@ def initial_state(state: Any) -> None:
             "trame__title": "SAMSpine", "trame__favicon": None, "theme": "dark", "message": "", "busy": "",
             "loading": "", "is_uploading": False, "volume_name": "", "tool": "", "selected": "", "segments": [],
             "running": False, "progress": 0.0, "stage": "", "method": "centres", "choices": [], "timing": [0.0, 0.0],
-            "choice_title": "",
+            "choice_title": "", "can_follow": False,
             "steps": 0, "window": "Bone", "opacity": 0.5, "outline": False, "surfaces": True, "crosshair": True,
             "layout": "Four-Up", "orientations": list(ORIENTATIONS),
             "keys": {key.sequence: key.action for key in KEYS}, "new_name": None, "new_number": None,
@@ -122,6 +122,9 @@ def _drawer(app: Application) -> None:
         _button(app, "previousVertebra", "mdi-arrow-up", "Previous vertebra")
         _button(app, "nextVertebra", "mdi-arrow-down", "Next vertebra")
         _button(app, "clearPrompts", "mdi-eraser", "Clear")
+        _button(app, "otherMask", "mdi-layers-triple-outline", "Other mask", disabled=("!can_follow || running",))
+        _button(app, "follow", "mdi-arrow-expand-vertical", "Follow along the slices",
+                disabled=("!can_follow || running",))  # fmt: skip
         v3.VAutocomplete(v_model=("new_name",), items=("names",), label="Add", id="add-name", **SMALL)
     with html.Div(classes="px-2 pt-2"):
         v3.VAutocomplete(v_model=("new_number",), items=("names",), label="Rename, chain follows", id="renumber",

@@ -37,7 +37,7 @@ class InSlices:
     def add(self, prompt: Point) -> MaskUpdate:
         """Take a click, follow the structure, and return what the last of both changed."""
         update = self.session.add(replace(prompt, normal=self._normal))
-        if self._propagate and self.session.follows:
+        if self._propagate and self.session.follows(self.session.label.value):
             (update,) = self.session.propagate()
         return update
 

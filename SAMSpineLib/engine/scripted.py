@@ -57,7 +57,7 @@ def run_prompts(
                 given += 1
                 if progress is not None:
                     progress(done + given, total, label.name)
-            if propagate and session.follows:
+            if propagate and session.follows(session.label.value):
                 given += 1
                 patches = len(session.propagate()[0].visited)
         except BaseException:

@@ -183,10 +183,9 @@ class Session(Selection):
                 updates.append(self.attempt(partial(self._commit, state)))
         return tuple(updates)
 
-    @property
-    def follows(self) -> bool:
-        """Tell whether the selected label can be followed from a prompted slice; see `propagate`."""
-        return any(one.prompted for one in self._state.slices)
+    def follows(self, value: int) -> bool:
+        """Tell whether a label can be followed from a prompted slice; see `propagate`."""
+        return any(one.prompted for one in self._states.get(value, LabelState()).slices)
 
     def next_candidate(self) -> MaskUpdate:
         """Take the next of the masks that were offered on the slice that was prompted last; undo takes it back.

@@ -179,10 +179,22 @@ def _change_and_convert(node: Any, segment_id: str, layer: Layer, extent: Extent
             box = first_voxel(added)
             layer.put(extent, _without(added, box), layer.value)
         _tell(node, segment_id, layer.crop(shifted(extent, box), added[box]), erase=False)
+    elif removed.any() and 1 in layer.voxels.shape and (layer.voxels == layer.value).sum() == removed.sum():
+        # VTK makes no surface of an empty image that is one voxel thin, and complains.
+        layer = layer.grown(_thick(layer.extent))
+        layer.put(extent, removed, 0)
+        layer.publish()
+        node.CreateClosedSurfaceRepresentation()
     elif removed.any():
         box = first_voxel(removed)
         layer.put(extent, _without(removed, box), 0)
         _tell(node, segment_id, layer.crop(shifted(extent, box), ~removed[box]), erase=True)
+
+
+def _thick(extent: Extent) -> Extent:
+    """Return an extent of two voxels at least along each axis."""
+    i0, i1, j0, j1, k0, k1 = extent
+    return (i0, max(i1, i0 + 1), j0, max(j1, j0 + 1), k0, max(k1, k0 + 1))
 
 
 def _without(mask: Mask, box: Box) -> Mask:

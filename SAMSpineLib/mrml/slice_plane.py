@@ -31,6 +31,12 @@ class SlicePlane:
         thickness = abs(float((self._xy_to_ras[:3, 2]) @ self._normal))
         self.reach = max(LEAST_REACH, 0.5 * thickness)
 
+    @property
+    def normal(self) -> Ras:
+        """Which way the slice faces (RAS)."""
+        r, a, s = self._normal.tolist()
+        return (r, a, s)
+
     def to_ras(self, x: float, y: float) -> Ras:
         """Return the place (RAS mm) of a pixel, y upwards."""
         r, a, s = (self._xy_to_ras @ [x, y, 0.0, 1.0])[:3].tolist()

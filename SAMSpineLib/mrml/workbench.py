@@ -102,25 +102,31 @@ class Workbench:
         """
         return grid_of_node(self.volume_node)
 
-    def prompt(self, kind: Kind, places: Sequence[Ras], *, positive: bool = True) -> Prompt:
+    def prompt(self, kind: Kind, places: Sequence[Ras], *, positive: bool = True, normal: Ras | None = None) -> Prompt:
         """Return what was drawn in a view as a prompt in the volume's own coordinates.
 
         Args:
             kind: what was drawn.
             places: world coordinates (RAS mm); of a box all corners that were drawn, of anything else its vertices.
             positive: inside or outside of the structure.
+            normal: which way the view faces in the world.
 
         Raises:
             PromptError: if it is no such prompt.
             GeometryError: if the volume is under a non-linear transform.
         """
-        own = self._moved(places, np.linalg.inv(node_to_world(self.volume_node)))
+        to_world = node_to_world(self.volume_node)
+        own = self._moved(places, np.linalg.inv(to_world))
+        facing: Ras | None = None
+        if normal is not None:  # a plane's normal is moved by the transpose of what moves places the other way
+            r, a, s = (to_world[:3, :3].T @ normal).tolist()
+            facing = (r, a, s)
         if kind == "point":
-            return Point(own[0], positive)
+            return Point(own[0], positive, facing)
         if kind == "box":
             low, high = np.min(own, axis=0).tolist(), np.max(own, axis=0).tolist()
-            return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
-        return (Scribble if kind == "scribble" else Lasso)(own, positive)
+            return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]), facing)
+        return (Scribble if kind == "scribble" else Lasso)(own, positive, facing)
 
     def places(self, prompt: Prompt) -> tuple[Ras, ...]:
         """Return where in the world (RAS mm) a prompt is to be drawn: its vertices, of a box both corners."""

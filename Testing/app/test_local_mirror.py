@@ -190,3 +190,33 @@ def test_a_full_gpu_is_told_in_one_line_and_the_run_goes_on(fakes: ModuleType, a
     with pytest.raises(PromptError, match="one by one"):
         done(mirror.segment_spine())
     assert told[-1] == SMALLER_BATCHES.format(count=1)
+
+
+def test_other_masks_and_following_come_from_the_session_and_stop_ends_them(
+    fakes: ModuleType, a_volume: Volume
+) -> None:
+    model = fakes.FakeSlices([fakes.ball((0.0, 0.0, 0.0), 12.0)])
+    mirror = LocalMirror(Networks(lambda _: model, lambda _: None), tuple, lambda _: None)
+    l3 = spine_labels().by_name("L3")
+    done(mirror.open(a_volume))
+    mirror.select(l3)
+    assert not mirror.follows(l3.value)
+    done(mirror.add(Point((0.5, 0.5, 0.5))))
+    assert mirror.follows(l3.value)
+    first = mirror.result.copy()
+    done(mirror.next_candidate())
+    assert (mirror.result != first).any()
+    done(mirror.undo())
+    seen: list[int] = []
+
+    def ends(number: int, total: int, name: str) -> None:
+        seen.append(number)
+        if number >= 3:
+            mirror.stop()
+
+    assert done(mirror.propagate(progress=ends)) == ()
+    part = int((mirror.result > 0).sum())
+    assert (first > 0).sum() < part
+    (update,) = done(mirror.propagate())
+    assert update.label == l3.value
+    assert (mirror.result > 0).sum() > part

@@ -219,10 +219,9 @@ class RemoteSession:
         tell = None if progress is None else lambda *words: ending.guarded(lambda: progress(*words))
         return ending.raised_or(lambda: self._do(self.mirror.add_all(orders, progress=tell)))
 
-    @property
-    def follows(self) -> bool:
-        """Tell whether the selected label can be followed from a prompted slice."""
-        return self.mirror.follows
+    def follows(self, value: int) -> bool:
+        """Tell whether a label can be followed from a prompted slice."""
+        return self.mirror.follows(value)
 
     def next_candidate(self) -> MaskUpdate:
         """Take the next of the masks that were offered on the slice that was prompted last."""

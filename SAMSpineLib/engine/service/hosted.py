@@ -87,11 +87,6 @@ class HostedSession:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="session")
 
     @property
-    def slicewise(self) -> bool:
-        """Tell whether the network works slice by slice."""
-        return self.session.model.slicewise is not None
-
-    @property
     def busy(self) -> bool:
         """Tell whether something is computed or waits."""
         return self._pending > 0
@@ -234,7 +229,12 @@ class HostedSession:
         return session.remove(session.prompts[message["index"]])
 
     def _row(self, update: MaskUpdate) -> Message:
-        return {"update": update_message(update, self.session.result), "quality": self.session.quality(update.label)}
+        session = self.session
+        return {
+            "update": update_message(update, session.result),
+            "quality": session.quality(update.label),
+            "follows": session.follows(update.label),
+        }
 
     def _job(self, message: Message, feed: Feed, tell_begun: Callable[[], None]) -> None:
         known = self._known(message)

@@ -80,8 +80,8 @@ class Hosting:
         finally:
             self._set_timer()
 
-    async def open(self, message: Message) -> HostedSession:
-        """Open a session and return it.
+    async def open(self, message: Message) -> str:
+        """Open a session and return its name.
 
         Raises:
             BusyError: if there are as many as are allowed.
@@ -100,7 +100,7 @@ class Hosting:
             self._opening -= 1
         self._places[place.hosted.name] = place
         self._set_timer()
-        return place.hosted
+        return place.hosted.name
 
     def find(self, name: str) -> HostedSession:
         """Return a session.

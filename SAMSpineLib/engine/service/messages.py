@@ -217,10 +217,9 @@ class ArrayState(BaseModel):
 
 
 class Opened(BaseModel):
-    """A session's name, and whether its network works slice by slice."""
+    """A session's name."""
 
     session: str
-    slicewise: bool
 
 
 class Done(BaseModel):
@@ -257,10 +256,11 @@ class UpdateOut(BaseModel):
 
 
 class RowOut(BaseModel):
-    """An update, and the Dice that the network expects of the label now."""
+    """An update, the Dice that is expected of the label now, and whether it can be followed through the stack."""
 
     update: UpdateOut
     quality: float | None
+    follows: bool
 
 
 class TransformOut(BaseModel):

@@ -94,15 +94,9 @@ class SessionMirror(Selection):
         """Return the Dice that the model expects of a label (0..1), or None where it was not prompted."""
         return self._state.quality.get(value) if self._state is not None else None
 
-    @property
-    def follows(self) -> bool:
-        """Tell whether the selected label can be followed from a prompted slice."""
-        return self.slicewise and bool(self.prompts)
-
-    @property
-    def slicewise(self) -> bool:
-        """Tell whether the engine's network works slice by slice."""
-        return self._state is not None and self._state.slicewise
+    def follows(self, value: int) -> bool:
+        """Tell whether a label can be followed from a prompted slice."""
+        return self._state is not None and self._state.follows.get(value, False)
 
     @property
     def can_undo(self) -> bool:

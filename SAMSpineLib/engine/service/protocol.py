@@ -70,9 +70,8 @@ class Segmenter(Protocol):
     def clear(self) -> MaskUpdate:
         """Remove the selected label's prompts and voxels."""
 
-    @property
-    def follows(self) -> bool:
-        """Tell whether the selected label can be followed from a prompted slice."""
+    def follows(self, value: int) -> bool:
+        """Tell whether a label can be followed from a prompted slice."""
 
     def next_candidate(self) -> MaskUpdate:
         """Take the next of the masks that were offered on the slice that was prompted last."""

@@ -67,7 +67,7 @@ class RemoteState:
         self.quality: dict[int, float | None] = {}
         self.closed = False
         self.session = ""
-        self.slicewise = False
+        self.follows: dict[int, bool] = {}
         self.steps = 0
         self._notify = notify
         self._parcel: Parcel | None = None
@@ -90,7 +90,7 @@ class RemoteState:
             "replaces": replaces or None,
         }
         reply = yield from asked(posted("/sessions", message))
-        self.session, self.slicewise, self.steps = reply["session"], reply["slicewise"], 0
+        self.session, self.steps = reply["session"], 0
 
     def _touched(self) -> Dialogue[None]:
         """Write the label map, a little at a time: memory that is only promised costs the first clicks 30 ms each."""
@@ -191,6 +191,7 @@ class RemoteState:
         for row in rows:
             apply_update(read_update(row["update"]), row["update"], labels)
             self.quality[row["update"]["label"]] = row["quality"]
+            self.follows[row["update"]["label"]] = row["follows"]
         for notice in notices:
             self._notify(notice)
         return list(rows)

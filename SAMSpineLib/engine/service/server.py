@@ -114,8 +114,7 @@ def _serve_sessions(app: FastAPI, hosting: Hosting) -> None:
     @app.post("/sessions")
     async def open_session(about: say.OpenSession) -> say.Opened:
         """Open a volume that is here; `replaces` names a session to close first."""
-        hosted = await hosting.open(about.model_dump())
-        return say.Opened(session=hosted.name, slicewise=hosted.slicewise)
+        return say.Opened(session=await hosting.open(about.model_dump()))
 
     @app.delete("/sessions/{session}")
     async def close_session(session: say.SessionId) -> say.Done:

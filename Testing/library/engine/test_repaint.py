@@ -43,9 +43,9 @@ def painted_anew(session):
 def random_step(session, generator):
     """Click somewhere near the bone in a view, or do what a user does between clicks."""
     kind = generator.choice(["click", "click", "click", "next", "propagate", "undo", "remove"])
-    if kind == "next" and session.follows:
+    if kind == "next" and session.follows(session.label.value):
         session.next_candidate()
-    elif kind == "propagate" and session.follows:
+    elif kind == "propagate" and session.follows(session.label.value):
         session.propagate()
     elif kind == "undo":
         session.undo()

@@ -149,7 +149,8 @@ class Table:
 
 @pytest.fixture
 def table(scene: Any, a_volume: Volume, monkeypatch: pytest.MonkeyPatch) -> Table:
-    monkeypatch.setattr("SAMSpineLib.mrml.desk.Call", Later)
+    for module in ("desk", "engine_side"):
+        monkeypatch.setattr(f"SAMSpineLib.mrml.{module}.Call", Later)
     return Table(scene, a_volume)
 
 

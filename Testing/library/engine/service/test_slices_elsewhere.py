@@ -53,18 +53,18 @@ def there(served, ct):
 
 
 def test_whether_a_label_can_be_followed_is_known_without_asking(here, there, serve, fake, ct):
-    assert not here.follows
-    assert not there.follows
+    assert not here.follows(L3.value)
+    assert not there.follows(L3.value)
     here.add(Point(IN_BONE))
     there.add(Point(IN_BONE))
-    assert here.follows
-    assert there.follows
+    assert here.follows(L3.value)
+    assert there.follows(L3.value)
     with serve(fake()) as cubes:
         session = cubes.session()
         session.set_volume(ct)
         session.select(L3)
         session.add(Point((0.0, 0.0, 0.0)))
-        assert not session.follows
+        assert not session.follows(L3.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""What only networks that work slice by slice can do: other masks of a click, following along the slices."""
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+
+class SlicesSection:
+    """The buttons "Other mask" and "Follow along the slices" of the panel; the second becomes "Cancel"."""
+
+    def __init__(self, panel: Any) -> None:
+        """Take the panel: its widgets, its desk, its connection."""
+        self._panel, self.ui = panel, panel.ui
+        self.isRunning = False
+        self._titles = {False: self.ui.followButton.text, True: _("Cancel")}
+        self._toolTips = {
+            button: (
+                button.toolTip,
+                _("Only for a segment that was prompted in a slice with a SAM: see Advanced, Model"),
+            )
+            for button in (self.ui.otherMaskButton, self.ui.followButton)
+        }
+        self._connections = [
+            (self.ui.otherMaskButton, "clicked()", self._onOther),
+            (self.ui.followButton, "clicked()", self._onFollow),
+        ]
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
+
+    def release(self) -> None:
+        """Listen no more."""
+        for widget, signal, slot in self._connections:
+            widget.disconnect(signal, slot)
+
+    def reset(self) -> None:
+        """Take note that nothing runs any more."""
+        self._show(running=False)
+
+    def refresh(self) -> None:
+        """Show whether the buttons may be pressed, and if not, why."""
+        panel = self._panel
+        can = panel.desk.follows(panel.parameterNode.selectedSegmentId)
+        self.ui.otherMaskButton.enabled = can and not self.isRunning
+        self.ui.followButton.enabled = can or self.isRunning
+        for button, (does, misses) in self._toolTips.items():
+            button.toolTip = does if button.enabled else misses
+
+    def _onOther(self) -> None:
+        self._panel.attempt(lambda: self._panel.desk.next_candidate(self._panel.selected()))
+
+    def _onFollow(self) -> None:
+        panel = self._panel
+        if self.isRunning:
+            panel.tell(_("Cancelling; what is finished is kept"))
+            panel.connection.queue.post_beside(panel.desk.mirror.cancel())
+            return
+
+        def start() -> None:
+            segmentId = panel.selected()
+            self._show(running=True)
+            panel.desk.follow(segmentId, self._onProgress, self.reset)
+
+        panel.attempt(start)
+
+    def _onProgress(self, _name: str, share: float) -> None:
+        self.ui.followProgress.value = round(100 * share)
+
+    def _show(self, *, running: bool) -> None:
+        self.isRunning = running
+        self.ui.followButton.text = self._titles[running]
+        self.ui.followProgress.visible = running
+        self.ui.followProgress.value = 0
