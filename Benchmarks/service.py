@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from Benchmarks.timing import InstantPromptable, click_places, median, milliseconds, open_session
-from SAMSpineLib.engine.fallback import Networks
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.child import EngineProcess
 from SAMSpineLib.engine.service.client import HttpTransport, RemoteSession
 from SAMSpineLib.engine.service.hosting import Hosting

@@ -21,7 +21,7 @@ from SAMSpineLib.app.views import build_views, drawn_lines, frame_of, observe_sl
 from SAMSpineLib.app.worker import Worker
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.result import AutoResult
-from SAMSpineLib.engine.fallback import Networks
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue
 from SAMSpineLib.engine.service.protocol import StageProgress
 from SAMSpineLib.errors import PromptError, SAMSpineError

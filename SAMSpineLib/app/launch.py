@@ -21,7 +21,7 @@ from SAMSpineLib.app.routes import add_routes
 from SAMSpineLib.app.stage import SLICES
 from SAMSpineLib.app.uploads import Uploads
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.engine.fallback import Networks
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.errors import OutputError
 
 _LOG = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit, AtlasTransform
 from SAMSpineLib.engine.autonomous.pipeline import segment_spine
 from SAMSpineLib.engine.autonomous.result import AutoResult
-from SAMSpineLib.engine.fallback import Networks, sturdy_session
+from SAMSpineLib.engine.fallback import sturdy_session
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.mirror import SessionMirror
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress

@@ -24,6 +24,7 @@ Examples:
   samspine auto ct.nii.gz out.seg.nrrd
   samspine auto dicom/ out.seg.nrrd --series 3 --report out.html
   samspine auto ct.nii.gz out.nii.gz --method atlas --library my_atlases/
+  samspine auto us.png out.seg.nrrd --method sam2rad --model aponeurosis    what `samspine teach` has taught
 """
 STEPS = 1000
 
@@ -33,8 +34,10 @@ def command(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Ends in .seg.nrrd, .nii.gz, .nii, .nrrd or .mha.")],
     *,
     method: Annotated[
-        Literal["centres", "atlas"],
-        typer.Option(help="Prompt with what the localiser saw, or with atlases registered to it."),
+        Literal["centres", "atlas", "sam2rad"],
+        typer.Option(
+            help="Prompt with what the localiser saw, with atlases registered to it, or as --model was taught."
+        ),
     ] = "centres",
     library: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Atlases of your own, beside the bundled ones.")
@@ -63,6 +66,7 @@ def command(
     from SAMSpineLib.atlas.library import atlases_of
     from SAMSpineLib.cli.serve import build_networks
     from SAMSpineLib.engine.autonomous.pipeline import segment_spine
+    from SAMSpineLib.engine.autonomous.taught import segment_taught
     from SAMSpineLib.engine.fallback import sturdy_session
     from SAMSpineLib.engine.settings import EngineSettings
     from SAMSpineLib.io import read_with_notices
@@ -76,14 +80,19 @@ def command(
     settings = EngineSettings(precision=precision)
     networks = build_networks(model, weights, localiser_weights, device, settings)
     with working("Loading the networks"):
-        networks.load(localiser=True)
+        networks.load(localiser=method != "sam2rad")
     session, localiser = sturdy_session(networks, note, settings)
     session.set_volume(read.volume)
     with counting("Segmenting") as tell:
-        result = segment_spine(
-            session, localiser, method=method, atlases=atlases,
-            progress=lambda stage, share: tell(round(STEPS * share), STEPS, stage),
-        )  # fmt: skip
+
+        def progress(stage: str, share: float) -> None:
+            tell(round(STEPS * share), STEPS, stage)
+
+        if method == "sam2rad":
+            result = segment_taught(session, progress=progress)
+        else:
+            result = segment_spine(session, localiser, method=method, atlases=atlases, progress=progress)
+    table = LabelTable({label.value: label for label in (*table, *result.structures)}.values())
     if result.message:
         note(result.message[0].upper() + result.message[1:])
     if result.levels:

@@ -15,7 +15,7 @@ from SAMSpineLib.cli.console import note, working
 
 if TYPE_CHECKING:
     from SAMSpineLib.atlas.atlas import Atlas
-    from SAMSpineLib.engine.fallback import Networks
+    from SAMSpineLib.engine.networks import Networks
     from SAMSpineLib.engine.settings import EngineSettings
     from SAMSpineLib.models.precision import Precision
 
@@ -124,7 +124,7 @@ def build_networks(
     model: str, weights: Path | None, localiser_weights: Path | None, device: str, settings: EngineSettings
 ) -> Networks:
     """Return networks that are built when they are needed."""
-    from SAMSpineLib.engine.fallback import Networks
+    from SAMSpineLib.engine.networks import Networks
     from SAMSpineLib.models.build import build_localiser, build_promptable
 
     def precision() -> Precision:

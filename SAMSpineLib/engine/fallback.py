@@ -6,8 +6,6 @@ answered patch by patch; the search for vertebrae is what looks at several parts
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -16,26 +14,27 @@ from weakref import ReferenceType, ref
 import numpy as np
 import numpy.typing as npt
 
-from SAMSpineLib.engine.autonomous.survey import Localises, Share
+from SAMSpineLib.engine.autonomous.survey import Share
 from SAMSpineLib.engine.memory import Found, Notify, attempt, emptied
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.engine.settings import EngineSettings
-from SAMSpineLib.errors import SAMSpineError
+from SAMSpineLib.labels import Label
 from SAMSpineLib.models.localiser.localisation import Localisation
 from SAMSpineLib.models.protocols import (
     Answer,
     Encoded,
     Probability,
-    Promptable,
+    Seen,
     SliceMasks,
     SlicePromptable,
+    TaughtPromptable,
     Tracker,
 )
 from SAMSpineLib.prompts import Prompt, Ras
 from SAMSpineLib.stack import Stack
 from SAMSpineLib.volume import Grid, Volume
 
-CPU = "cpu"
 SMALLER_BATCHES = "Memory ran out: the search for vertebrae goes on in smaller batches ({count} at a time)"
 WENT_TO_CPU = "The memory of the GPU is full: the engine goes on with the CPU, more slowly"
 
@@ -45,102 +44,6 @@ class InBatches(Protocol):
     """A network that looks at several parts of an image at once; `batch_size` may be changed between two questions."""
 
     batch_size: int
-
-
-class Networks:
-    """The networks of an engine: built when first asked for, and built anew for the CPU when the GPU is full."""
-
-    def __init__(
-        self,
-        build_promptable: Callable[[str], Promptable],
-        build_localiser: Callable[[str], Localises],
-        *,
-        device: str = CPU,
-        batch_size: int = 1,
-        find_device: Callable[[str], str] = str,
-    ) -> None:
-        """Keep how networks are built for a device.
-
-        Args:
-            build_promptable: is given the device.
-            build_localiser: likewise.
-            device: where to compute, or a word that `find_device` understands.
-            batch_size: parts of an image that a GPU looks at together; on the CPU it is one.
-            find_device: is asked before the first network is built.
-        """
-        self.device = device
-        self.moves = 0
-        self._batch_size, self._find_device = batch_size, find_device
-        self._build_promptable, self._build_localiser = build_promptable, build_localiser
-        self._promptable: Promptable | None = None
-        self._localiser: Localises | None = None
-        self._lock = threading.RLock()
-
-    @property
-    def promptable(self) -> Promptable:
-        """The network that answers prompts.
-
-        Raises:
-            ModelError: if it cannot be built.
-        """
-        with self._lock:
-            if self._promptable is None:
-                self.device = self._find_device(self.device)
-                self._promptable = self._build_promptable(self.device)
-            return self._promptable
-
-    @property
-    def localiser(self) -> Localises:
-        """The network that finds vertebrae.
-
-        Raises:
-            ModelError: if it cannot be built.
-        """
-        with self._lock:
-            if self._localiser is None:
-                self.device = self._find_device(self.device)
-                self._localiser = self._build_localiser(self.device)
-            return self._localiser
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether the network that answers prompts is in memory."""
-        return self._promptable is not None
-
-    def load(self, *, localiser: bool = False) -> None:
-        """Bring the network that answers prompts into memory, and the one that finds vertebrae if asked to.
-
-        Raises:
-            ModelError: if one cannot be built.
-        """
-        _ = self.promptable, localiser and self.localiser
-
-    def preload(self) -> None:
-        """Do the same ahead of the first step, which will raise what goes wrong."""
-        with contextlib.suppress(SAMSpineError):
-            self.load()
-
-    @property
-    def batch_size(self) -> int:
-        """Parts of an image that are looked at together."""
-        return 1 if self.device == CPU else self._batch_size
-
-    def halve_batches(self) -> bool:
-        """Go on with batches of half the size; False if that is one already."""
-        with self._lock:
-            if self.batch_size <= 1:
-                return False
-            self._batch_size //= 2
-            return True
-
-    def leave_gpu(self) -> bool:
-        """Go on with the CPU; False if that is where the networks are."""
-        with self._lock:
-            if self.device == CPU:
-                return False
-            self.device, self._promptable, self._localiser = CPU, None, None
-            self.moves += 1
-            return True
 
 
 class Sturdy:
@@ -222,7 +125,8 @@ class SturdyPromptable(Sturdy):
         """
         if self.networks.promptable.slicewise is None:
             return None
-        return SturdySlices(self.networks, self._empty_cache, self._notify)
+        taught = isinstance(self.networks.promptable.slicewise, TaughtPromptable)
+        return (SturdyTaught if taught else SturdySlices)(self.networks, self._empty_cache, self._notify)
 
     def grid_at(self, ras: Ras, volume: Volume) -> Grid:
         """Return the grid on which a prompt at a place (RAS mm) of a volume is best answered."""
@@ -280,10 +184,15 @@ class SturdySlices(SturdyPromptable):
         return self.network.mask_grid(self.own(encoded))
 
     def offer(
-        self, encoded: Encoded, prompts: Sequence[Prompt], *, previous: npt.NDArray[np.floating] | None = None
+        self,
+        encoded: Encoded,
+        prompts: Sequence[Prompt],
+        *,
+        previous: npt.NDArray[np.floating] | None = None,
+        label: int = 0,
     ) -> SliceMasks:
         """Return masks for what the prompts point at; see `SlicePromptable.offer`."""
-        return self.attempt(lambda: self.network.offer(self.own(encoded), prompts, previous=previous))
+        return self.attempt(lambda: self.network.offer(self.own(encoded), prompts, previous=previous, label=label))
 
     def tracker(self, count: int) -> Tracker:
         """Return what follows a structure; where the networks leave the GPU it begins anew on the CPU."""
@@ -297,6 +206,32 @@ class SturdySlices(SturdyPromptable):
             msg = "Slices are only asked of a network that works slice by slice"
             raise TypeError(msg)
         return slicewise
+
+
+class SturdyTaught(SturdySlices):
+    """A `TaughtPromptable` that survives full memory."""
+
+    @property
+    def structures(self) -> tuple[Label, ...]:
+        """What it was taught."""
+        return self._taught.structures
+
+    @property
+    def normal(self) -> Ras | None:
+        """Which way the slices face (RAS) in which it was taught."""
+        return self._taught.normal
+
+    def look(self, encoded: Encoded) -> Seen:
+        """Return what it sees on a slice without a prompt."""
+        return self.attempt(lambda: self._taught.look(self.own(encoded)))
+
+    @property
+    def _taught(self) -> TaughtPromptable:
+        network = self.network
+        if not isinstance(network, TaughtPromptable):
+            msg = "Only a network that was taught something sees it by itself"
+            raise TypeError(msg)
+        return network
 
 
 @dataclass(frozen=True, eq=False)

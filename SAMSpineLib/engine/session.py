@@ -25,6 +25,7 @@ from SAMSpineLib.engine.painting import inner_slices, union
 from SAMSpineLib.engine.patches import PatchReader
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.settings import EngineSettings
+from SAMSpineLib.engine.slice_answer import SliceAnswer
 from SAMSpineLib.engine.slices import SliceReader
 from SAMSpineLib.engine.slices_ahead import SlicesAhead
 from SAMSpineLib.engine.stack_walk import StackWalk
@@ -235,6 +236,19 @@ class Session(Selection):
                 updates.append(self.attempt(partial(self._commit, state)))
         return tuple(updates)
 
+    def place(self, found: Mapping[Label, Sequence[SliceAnswer]]) -> tuple[MaskUpdate, ...]:
+        """Take slices that a network has found by itself for labels instead of what these had; return what changed.
+
+        Each label is one step to undo; prompts correct it slice by slice.
+        """
+        updates = []
+        for label, slices in found.items():
+            self.select(label)
+            loaded = self._loaded.get(label.value)
+            state = LabelState(slices=tuple(slices))
+            updates.append(self.attempt(partial(self._commit, state, also=loaded)))
+        return tuple(updates)
+
     def remove(self, prompt: Prompt) -> MaskUpdate:
         """Take one prompt of the selected label back, as if it had never been given.
 
@@ -281,7 +295,7 @@ class Session(Selection):
 
     def _begun(self, state: LabelState) -> LabelState:
         """Return the selected label's state with the voxels it had before its first prompt."""
-        if state.prompts or state.earlier is not None:
+        if state.prompts or state.slices or state.earlier is not None:
             return state
         value = self.label.value
         return replace(state, earlier=earlier_of(self._map, value, self._loaded.get(value), self.volume.grid))

@@ -37,7 +37,7 @@ class SliceReader:
     cache: EncodedCache
     volume: Volume
 
-    def answered(self, state: LabelState, prompt: Prompt, _label: Label) -> LabelState:
+    def answered(self, state: LabelState, prompt: Prompt, label: Label) -> LabelState:
         """Return a label's state after one more prompt: the answer on its slice is new, all others stay."""
         prompts = (*state.prompts, prompt)
         stack = self.stack_of(prompt)
@@ -49,7 +49,7 @@ class SliceReader:
         if is_negative(prompt) and so_far is None:
             return replace(state, prompts=prompts)
         here = [one for one in prompts if self._speaks_in(one, stack)]
-        masks = self.model.offer(encoded, here, previous=so_far)
+        masks = self.model.offer(encoded, here, previous=so_far, label=label.value)
         found = SliceAnswer(stack, index, masks, self.volume.grid)
         return replace(state, prompts=prompts, slices=(*(one for one in state.slices if one is not before), found))
 

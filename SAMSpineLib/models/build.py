@@ -99,6 +99,23 @@ MODELS: dict[str, Callable[[StoredModel, str, Precision], Promptable]] = {
 }
 
 
+def build_taught_model(model: StoredModel, device: str, precision: Precision) -> Promptable:
+    """Return a taught model on the SAM that its card names."""
+    from SAMSpineLib.models.sam.promptable import SamPromptable
+    from SAMSpineLib.models.sam2rad.segmenter import TaughtSam
+    from SAMSpineLib.models.sam2rad.taught import load_taught, read_card
+
+    sam = _built(MODELS, read_card(model.path).backbone, None, (device, precision))
+    if not isinstance(sam, SamPromptable):
+        msg = f"'{model.name}' says that it was taught on '{sam.name}', which is no SAM: its file is not of ours"
+        raise ModelError(msg)
+    network, card = load_taught(model.path, sam.backbone.network)
+    return TaughtSam(network, card, sam, model.name)
+
+
+# What was taught to a model of `MODELS`, and is none by itself.
+TAUGHT: dict[str, Callable[[StoredModel, str, Precision], Promptable]] = {"sam2rad": build_taught_model}
+
 LOCALISERS: dict[str, Callable[[StoredModel, str, Precision], VolumeLocaliser]] = {
     "localiser-small": build_volume_localiser,
     "localiser-tiny": build_volume_localiser,
@@ -122,7 +139,7 @@ def build_promptable(
             cannot be used, or not in that precision.
         MissingExtraError: if torch is not installed.
     """
-    return _built(MODELS, name, weights, (device, precision))
+    return _built({**MODELS, **TAUGHT}, name, weights, (device, precision))
 
 
 def build_localiser(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from SAMSpineLib.errors import ModelError
-from SAMSpineLib.models.build import DEFAULT_MODEL, LOCALISERS, MODELS
+from SAMSpineLib.models.build import DEFAULT_MODEL, LOCALISERS, MODELS, TAUGHT
 from SAMSpineLib.models.registry import ModelEntry, Release, model_entries, releases, verify
 from SAMSpineLib.models.store.adding import Given, add_checkpoint
 from SAMSpineLib.models.store.resolving import names_of, user_store
@@ -56,7 +56,7 @@ def listed() -> tuple[Listed, ...]:
 
 def at_hand() -> tuple[str, ...]:
     """Return the names of all models that answer prompts and whose weights are here, the default one first."""
-    return tuple(sorted(names_of(frozenset(MODELS)), key=lambda name: name != DEFAULT_MODEL))
+    return tuple(sorted(names_of(frozenset({**MODELS, **TAUGHT})), key=lambda name: name != DEFAULT_MODEL))
 
 
 def add(path: Path, given: Given | None = None) -> StoredModel:

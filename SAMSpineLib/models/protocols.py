@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from SAMSpineLib.labels import Label
 from SAMSpineLib.prompts import Prompt, Ras
 from SAMSpineLib.stack import Stack
 from SAMSpineLib.volume import Grid, Volume
@@ -117,13 +118,57 @@ class SlicePromptable(Promptable, Protocol):
         ...
 
     def offer(
-        self, encoded: Encoded, prompts: Sequence[Prompt], *, previous: npt.NDArray[np.floating] | None = None
+        self,
+        encoded: Encoded,
+        prompts: Sequence[Prompt],
+        *,
+        previous: npt.NDArray[np.floating] | None = None,
+        label: int = 0,
     ) -> SliceMasks:
-        """Return masks for what the prompts point at, given the logits (h, w) of the mask so far."""
+        """Return masks for what the prompts point at, given the logits (h, w) of the mask so far.
+
+        `label` is the value of the structure that is asked about: who was taught that may know more than prompts say.
+        """
         ...
 
     def tracker(self, count: int) -> Tracker:
         """Return what follows one structure through a stack of so many slices."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a taught network sees on a slice, structure by structure.
+
+    Attributes:
+        grid: (1, h, w), where the values of a mask lie.
+        logits: (N, h, w); above 0 is inside, if the structure is there at all.
+        presence: (N,) probability that it is there.
+        quality: (N,) the IoU (0..1) that is expected of the mask.
+    """
+
+    grid: Grid
+    logits: npt.NDArray[np.float32] = field(repr=False)
+    presence: npt.NDArray[np.float32]
+    quality: npt.NDArray[np.float32]
+
+
+@runtime_checkable
+class TaughtPromptable(SlicePromptable, Protocol):
+    """A network that was taught structures: it finds them by itself, and takes prompts as well."""
+
+    @property
+    def structures(self) -> tuple[Label, ...]:
+        """What it was taught, in the order of `Seen`."""
+        ...
+
+    @property
+    def normal(self) -> Ras | None:
+        """Which way the slices face (RAS) in which it was taught; None for those that were acquired."""
+        ...
+
+    def look(self, encoded: Encoded) -> Seen:
+        """Return what it sees on a slice without a prompt."""
         ...
 
 

@@ -19,7 +19,8 @@ pytest.importorskip("trame_slicer", reason="needs the extra `app`")
 
 from SAMSpineLib.app.local_mirror import HERE, LocalMirror
 from SAMSpineLib.app.worker import FAULT, Worker
-from SAMSpineLib.engine.fallback import SMALLER_BATCHES, Networks
+from SAMSpineLib.engine.fallback import SMALLER_BATCHES
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.call import Call
 from SAMSpineLib.errors import PromptError, SAMSpineError
 from SAMSpineLib.labels import spine_labels

@@ -88,7 +88,7 @@ def with_atlas(spine_alone: Any, phantom: Any, tmp_path: Any) -> Iterator[Any]:
     from slicerhost.served import serving
 
     from SAMSpineLib.atlas.atlas import Atlas
-    from SAMSpineLib.engine.fallback import Networks
+    from SAMSpineLib.engine.networks import Networks
     from SAMSpineLib.engine.service.hosting import Hosting
     from SAMSpineLib.models.build import build_localiser, build_promptable
     from SAMSpineLib.volume import Grid

@@ -16,7 +16,7 @@ def full_engine(host: Any, tmp_path: Path) -> Iterator[Any]:
     torch = pytest.importorskip("torch")
     from slicerhost.served import serving
 
-    from SAMSpineLib.engine.fallback import Networks
+    from SAMSpineLib.engine.networks import Networks
     from SAMSpineLib.engine.service.hosting import Hosting
     from SAMSpineLib.models.build import build_localiser, build_promptable
 

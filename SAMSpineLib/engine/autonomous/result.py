@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.fits import AtlasFit
 from SAMSpineLib.engine.autonomous.numbering import Numbering
+from SAMSpineLib.labels import Label
 from SAMSpineLib.prompts import Ras
 from SAMSpineLib.volume import Grid
 
@@ -49,6 +50,7 @@ class AutoResult:
         seconds: time per stage, in the order of the stages.
         numberings: of `levels`, to choose from, the one in use first; none where there is nothing to choose.
         fits: atlases that took part; none where the method does without.
+        structures: what was looked for, where that is not the spine.
     """
 
     grid: Grid
@@ -60,3 +62,4 @@ class AutoResult:
     seconds: Mapping[str, float]
     numberings: tuple[Numbering, ...] = ()
     fits: tuple[AtlasFit, ...] = ()
+    structures: tuple[Label, ...] = ()

@@ -15,7 +15,8 @@ import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.cache import EncodedCache, PatchStore, know_content
-from SAMSpineLib.engine.fallback import Networks, SturdyLocaliser, SturdyPromptable
+from SAMSpineLib.engine.fallback import SturdyLocaliser, SturdyPromptable
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.arrays import ArrayStore
 from SAMSpineLib.engine.service.hosted import BusyError, HostedSession
 from SAMSpineLib.engine.service.jobs import RecordingSession

@@ -108,9 +108,15 @@ class SamPromptable:
         return coarse_grid(encoded.grid, self.backbone.image_size)
 
     def offer(
-        self, encoded: Encoded, prompts: Sequence[Prompt], *, previous: npt.NDArray[np.floating] | None = None
+        self,
+        encoded: Encoded,
+        prompts: Sequence[Prompt],
+        *,
+        previous: npt.NDArray[np.floating] | None = None,
+        label: int = 0,
     ) -> SliceMasks:
-        """Return masks for prompts; see `SlicePromptable.offer`."""
+        """Return masks for prompts, whatever the label; see `SlicePromptable.offer`."""
+        del label
         here = own(encoded)
         so_far = None if previous is None else previous.astype(np.float32)
         return self.ask(encoded, slice_prompts(prompts, here.grid, self.backbone.image_size, previous=so_far))

@@ -14,14 +14,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from SAMSpineLib.errors import ModelError
+from SAMSpineLib.labels import Label, spine_labels
 from SAMSpineLib.models.sam2rad.config import Sam2RadConfig
 from SAMSpineLib.models.sam2rad.network import Sam2Rad
+from SAMSpineLib.models.store.adding import TAUGHT_KIND
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
     from segment_anything.modeling import Sam
 
-KIND = "sam2rad"
+KIND = TAUGHT_KIND
+TAUGHT_GROUP = "taught"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class TaughtStructure:
     value: int
     name: str
     colour: tuple[int, int, int] = (230, 180, 60)
+
+    @property
+    def label(self) -> Label:
+        """The label of that value and name: the table's, if it has one."""
+        for known in spine_labels():
+            if (known.value, known.name) == (self.value, self.name):
+                return known
+        return Label(self.value, self.name, self.name, TAUGHT_GROUP, self.colour)
 
 
 @dataclass(frozen=True)

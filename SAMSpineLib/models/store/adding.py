@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from SAMSpineLib.models.store.stored_model import StoredModel
 
 # MedSAM2 was tuned on smaller images than SAM 2.1, of which it has the shapes.
 MEDSAM2_IMAGE_SIZE = 512
+# How a file says that it was written by `samspine teach`.
+TAUGHT_KIND = "sam2rad"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Given:
 def add_checkpoint(store: ModelStore, path: Path, given: Given | None = None, ours: Container[str] = ()) -> StoredModel:
     """Add a file of the user: `.pt`, `.pth` or `.safetensors`.
 
-    It may hold any size of SAM or SAM 2, or what was tuned from one; or weights that `samspine train` has written.
+    It may hold any size of SAM or SAM 2, or what was tuned from one; weights that `samspine train` has written; or what
+    `samspine teach` has.
 
     Args:
         store: where to.
@@ -57,7 +61,7 @@ def add_checkpoint(store: ModelStore, path: Path, given: Given | None = None, ou
     check_room(store.folder, path.stat().st_size)
     found = checksum(path)
     release = next((one for one in releases().values() if one.sha256 == found), None)
-    name = given.name or (release.name if release is not None else _slug(path.stem))
+    name = given.name or (release.name if release is not None else slug(path.stem))
     _check_not_anothers(name, found)
     about = StoredModel(name, "", path, source=path.name, source_sha256=found)
     if release is not None:
@@ -95,6 +99,8 @@ def converted(
 
     tensors = read_checkpoint(about.path)
     said = declared(about.path)
+    if said.get("kind") == TAUGHT_KIND:
+        return _taught(store, about)
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     found = Recognised(said["model"], None) if said.get("model") in ours else recognise(shapes)
     if about.architecture not in {"", found.architecture}:
@@ -103,6 +109,24 @@ def converted(
     size = found.image_size or image_size or about.image_size or _usual_size(about, found.architecture, said)
     model = replace(about, architecture=found.architecture, image_size=size)
     return store.add(model, lambda partial: write_safetensors(partial, tensors, _metadata(model)))
+
+
+def _taught(store: ModelStore, about: StoredModel) -> StoredModel:
+    """Keep a taught model as it is: its card is in its file.
+
+    Raises:
+        ModelError: if the card cannot be read.
+    """
+    from SAMSpineLib.models.sam2rad.taught import read_card
+
+    card = read_card(about.path)
+    names = ", ".join(one.name for one in card.structures)
+    model = replace(about, architecture=TAUGHT_KIND, source=f"{names} on {card.backbone}")
+
+    def write(partial: Path) -> None:
+        shutil.copyfile(about.path, partial)
+
+    return store.add(model, write)
 
 
 def check_torch() -> None:
@@ -152,6 +176,6 @@ def _check_not_anothers(name: str, found: str) -> None:
         raise ModelError(msg + f"({found[:12]}...): choose another name with --name")
 
 
-def _slug(stem: str) -> str:
+def slug(stem: str) -> str:
     """Return a file's name as a model's."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", stem).strip("-.").lower()[:64] or "model"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +21,8 @@ from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.sam2rad.taught import TaughtStructure
 from SAMSpineLib.volume import Volume
 
-# Values of structures that the label table lacks, in the order in which they were named.
-FIRST_NEW_VALUE = 1001
+# Values of structures that the label table lacks: a name has the same one in every taught model.
+FIRST_NEW_VALUE, NEW_VALUES = 32768, 32767
 COLOURS = ((230, 180, 60), (90, 160, 220), (200, 90, 120), (120, 190, 110), (170, 120, 210))
 # From so many subjects on, some are held back to tell when to stop.
 ENOUGH_TO_HOLD_BACK = 3
@@ -94,7 +95,8 @@ def _structure(name: str, order: int) -> TaughtStructure:
     for label in spine_labels():
         if label.name.lower() == name.lower():
             return TaughtStructure(label.value, label.name, label.colour)
-    return TaughtStructure(FIRST_NEW_VALUE + order, name, COLOURS[order % len(COLOURS)])
+    value = FIRST_NEW_VALUE + zlib.crc32(name.casefold().encode()) % NEW_VALUES
+    return TaughtStructure(value, name, COLOURS[order % len(COLOURS)])
 
 
 def read_images(

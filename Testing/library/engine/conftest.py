@@ -164,7 +164,9 @@ class FakeSlices(FakePromptable):
     def mask_grid(self, encoded: FakeEncoded) -> Grid:
         return encoded.grid
 
-    def offer(self, encoded: FakeEncoded, prompts: Sequence[Prompt], *, previous: Any = None) -> SliceMasks:
+    def offer(
+        self, encoded: FakeEncoded, prompts: Sequence[Prompt], *, previous: Any = None, label: int = 0
+    ) -> SliceMasks:
         self.asked.append(tuple(prompts))
         ras = places(encoded.grid)
         here = [p for p in prompts if isinstance(p, Point) and encoded.grid.holds(np.array(p.ras))]

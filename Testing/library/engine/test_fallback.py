@@ -9,15 +9,9 @@ import pytest
 import torch
 
 from SAMSpineLib.engine.autonomous.pipeline import segment_spine
-from SAMSpineLib.engine.fallback import (
-    SMALLER_BATCHES,
-    WENT_TO_CPU,
-    Networks,
-    SturdyLocaliser,
-    SturdyPromptable,
-    sturdy_session,
-)
+from SAMSpineLib.engine.fallback import SMALLER_BATCHES, WENT_TO_CPU, SturdyLocaliser, SturdyPromptable, sturdy_session
 from SAMSpineLib.engine.memory import CACHE_EMPTIED, is_out_of_memory
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import EngineError
 from SAMSpineLib.labels import spine_labels

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from SAMSpineLib.engine.fallback import WENT_TO_CPU, Networks, SturdyPromptable, SturdySlices, sturdy_session
+from SAMSpineLib.engine.fallback import WENT_TO_CPU, SturdyPromptable, SturdySlices, sturdy_session
 from SAMSpineLib.engine.memory import CACHE_EMPTIED
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.errors import EngineError
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.protocols import SlicePromptable
@@ -54,9 +55,9 @@ class FullSlices(FakeSlices):
         self.fail("encode")
         return super().encode(volume, grid)
 
-    def offer(self, encoded, prompts, *, previous=None):
+    def offer(self, encoded, prompts, *, previous=None, label=0):
         self.fail("offer")
-        return super().offer(encoded, prompts, previous=previous)
+        return super().offer(encoded, prompts, previous=previous, label=label)
 
     def tracker(self, count):
         return FullTracker(self)

@@ -106,22 +106,6 @@ def test_a_mask_of_nothing_empties_the_segment_and_it_can_be_filled_again(
         assert np.array_equal(read_segment(node, ensure_segment(node, label), grid), other)
 
 
-def test_a_segment_of_one_slice_is_emptied_and_filled_again_without_a_complaint(
-    a_segmentation: Any, a_volume: Volume, capfd: pytest.CaptureFixture[str]
-) -> None:
-    node, grid = a_segmentation, a_volume.grid
-    segment_id, extent = ensure_segment(node, L3), (9, 9, 3, 14, 5, 12)
-    full = np.ones(_shape(extent), np.uint8)
-    write(node, segment_id, MaskUpdate(L3.value, full, extent), grid)
-    node.CreateClosedSurfaceRepresentation()
-    for mask in (0 * full, full, 0 * full):
-        write(node, segment_id, MaskUpdate(L3.value, mask, extent), grid)
-        assert np.array_equal(read_segment(node, segment_id, grid), _full(a_volume.shape, extent, mask))
-        assert (_surface(node, segment_id).GetNumberOfPoints() > 0) == bool(mask.any())
-    said = capfd.readouterr()
-    assert "ERR" not in said.out + said.err
-
-
 def test_outside_of_its_extent_an_update_changes_nothing(three_vertebrae: Any, a_volume: Volume) -> None:
     l4 = ensure_segment(three_vertebrae, L4)
     expected = read_segment(three_vertebrae, l4, a_volume.grid)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import requests
 
-from SAMSpineLib.engine.fallback import Networks
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.client import HttpTransport, RemoteSession
 from SAMSpineLib.engine.service.hosting import Hosting
 from SAMSpineLib.engine.service.listening import Address, QuietServer, bound, build_server

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import h11
 
-from SAMSpineLib.engine.fallback import Networks
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service import listening
 from SAMSpineLib.engine.service.hosting import Hosting
 from SAMSpineLib.engine.service.listening import Address, bound, build_server, end_with_stdin, handshake

@@ -192,7 +192,7 @@ def test_a_department_is_served_over_tls(fake, serve, tmp_path):
 
 
 def test_building_a_server_needs_no_network(fake):
-    from SAMSpineLib.engine.fallback import Networks
+    from SAMSpineLib.engine.networks import Networks
     from SAMSpineLib.engine.service.hosting import Hosting
 
     networks = Networks(lambda _: pytest.fail("built too early"), lambda _: pytest.fail("built too early"))

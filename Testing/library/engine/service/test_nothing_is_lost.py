@@ -16,8 +16,9 @@ import pytest
 import requests
 import torch
 
-from SAMSpineLib.engine.fallback import SMALLER_BATCHES, WENT_TO_CPU, Networks
+from SAMSpineLib.engine.fallback import SMALLER_BATCHES, WENT_TO_CPU
 from SAMSpineLib.engine.memory import CACHE_EMPTIED
+from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service import hosted
 from SAMSpineLib.engine.service.client import HttpTransport, RemoteSession
 from SAMSpineLib.engine.service.upload import Way

@@ -1,0 +1,152 @@
+"""Autonomous mode of a taught network: it looks at each slice of the volume, and finds by itself what it was taught.
+
+The rules, which are ours:
+
+1. A structure is in a slice if the median of its presence (0..1) there and in the two slices beside it is above one
+   half: one slice between two is not left out, and one alone is not taken for it.
+2. What is not joined to its largest piece, and is smaller than `SMALL_PIECE` of that, is left out. In a single picture
+   all pieces stay.
+3. Where two structures claim a place, the surer one has it (`contest.settled_slices`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
+from SAMSpineLib.engine.contest import settled_slices
+from SAMSpineLib.engine.session import Session
+from SAMSpineLib.engine.slice_answer import SliceAnswer
+from SAMSpineLib.engine.slices import SliceReader
+from SAMSpineLib.errors import Cancelled, PromptError
+from SAMSpineLib.labels import Label
+from SAMSpineLib.models.protocols import Seen, SliceMasks, TaughtPromptable
+from SAMSpineLib.stack import Stack, stack_along
+
+StageProgress = Callable[[str, float], None]
+
+SMALL_PIECE = 0.1
+POOR = 0.7
+NOBODY = -1024.0
+NOT_TAUGHT = "'{name}' was not taught any structure: choose a taught model of `samspine models list`"
+NOTHING = "nothing of what was taught was found"
+CANCELLED = "Cancelled; nothing was changed"
+
+
+def segment_taught(
+    session: Session, *, progress: StageProgress | None = None, cancelled: Callable[[], bool] | None = None
+) -> AutoResult:
+    """Segment what the session's network was taught, in all of the session's volume.
+
+    The result stays in the session: each structure is one step to undo, and clicks correct it slice by slice. What is
+    cancelled changes nothing.
+
+    Args:
+        session: with its volume set, and a taught network.
+        progress: called with the stage's name and the share (0..1) that is done.
+        cancelled: asked after each slice.
+
+    Raises:
+        PromptError: if the network was not taught anything.
+    """
+    model = session.model.slicewise
+    if not isinstance(model, TaughtPromptable):
+        raise PromptError(NOT_TAUGHT.format(name=session.model.name))
+    started = time.perf_counter()
+    reader = SliceReader(model, session.cache, session.volume)
+    stack = stack_along(session.volume.grid, model.normal)
+    try:
+        seen = _looked(session, reader, model, stack, _watch(progress, cancelled))
+    except Cancelled as stop:
+        return _result(session, (), (), str(stop), started)
+    found = _found(reader, stack, seen, model.structures)
+    session.place({label: found[label.value] for label in model.structures if found[label.value]})
+    sure = np.max([one.presence for one in seen], axis=0)
+    return _result(session, model.structures, sure, "" if any(found.values()) else NOTHING, started)
+
+
+def _watch(progress: StageProgress | None, cancelled: Callable[[], bool] | None) -> Callable[[float], None]:
+    def tell(share: float) -> None:
+        if cancelled is not None and cancelled():
+            raise Cancelled(CANCELLED)
+        if progress is not None:
+            progress("segment", share)
+
+    return tell
+
+
+def _looked(
+    session: Session, reader: SliceReader, model: TaughtPromptable, stack: Stack, tell: Callable[[float], None]
+) -> list[Seen]:
+    """Return what is seen on each slice of a stack."""
+    seen = []
+    for index in range(stack.count):
+        tell(index / stack.count)
+        one = session.attempt(lambda index=index: model.look(reader.encoded(stack, index)))  # type: ignore[misc]
+        seen.append(replace(one, logits=one.logits.clip(NOBODY, -NOBODY).astype(np.float16)))
+    tell(1.0)
+    return seen
+
+
+def _found(
+    reader: SliceReader, stack: Stack, seen: Sequence[Seen], structures: Sequence[Label]
+) -> dict[int, tuple[SliceAnswer, ...]]:
+    """Return the slices of each structure, by its value."""
+    answers: dict[int, tuple[SliceAnswer, ...]] = {}
+    for order, label in enumerate(structures):
+        inside = np.stack([one.logits[order] > 0 for one in seen])
+        inside &= there(np.array([one.presence[order] for one in seen]))[:, None, None]
+        kept = main_pieces(inside)
+        answers[label.value] = tuple(
+            SliceAnswer(stack, index, _masks(one, order, kept[index]), reader.volume.grid)
+            for index, one in enumerate(seen)
+            if kept[index].any()
+        )
+    return settled_slices(answers)
+
+
+def _masks(seen: Seen, order: int, kept: npt.NDArray[np.bool_]) -> SliceMasks:
+    """Return a structure's mask on a slice, without what was left out."""
+    logits = np.where(kept | (seen.logits[order] <= 0), seen.logits[order], np.float16(NOBODY))
+    return SliceMasks(seen.grid, logits[None].astype(np.float16), (float(seen.quality[order]),))
+
+
+def there(presence: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Return in which slices (count,) a structure is, from its presence (count,; 0..1) in each."""
+    if len(presence) < 3:
+        return np.asarray(presence > 0.5)
+    return np.asarray(ndimage.median_filter(presence, size=3, mode="nearest") > 0.5)
+
+
+def main_pieces(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return a mask (count, h, w) without the pieces that are much smaller than its largest one."""
+    if len(inside) == 1 or not inside.any():
+        return inside
+    pieces, _ = ndimage.label(inside, np.ones((3, 3, 3)))
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= SMALL_PIECE * sizes.max())[pieces] & inside)
+
+
+def _result(
+    session: Session, structures: Sequence[Label], sure: Sequence[float], message: str, started: float
+) -> AutoResult:
+    """Describe what lies in the session now."""
+    levels = []
+    for label, confidence in zip(structures, sure, strict=True):
+        places = np.argwhere(session.result == label.value)
+        quality = session.quality(label.value) or 0.0
+        if len(places):
+            r, a, s = session.volume.grid.to_ras(places[:, ::-1].mean(axis=0)).tolist()
+            flags = ("the mask may be poor",) if quality < POOR else ()
+            levels.append(LevelResult(label.value, (r, a, s), float(confidence), quality, len(places), flags))
+    return AutoResult(
+        grid=session.volume.grid, labels=session.result, levels=tuple(levels), ambiguous=False, alternatives=(),
+        message=message, seconds={"segment": time.perf_counter() - started}, structures=tuple(structures),
+    )  # fmt: skip
