@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from SAMSpineLib.cli import app as app_verb
-from SAMSpineLib.cli import atlas, auto, evaluate, info, models, phantom, segment, serve, simulate, teach, train
+from SAMSpineLib.cli import atlas, auto, evaluate, info, models, phantom, rank, segment, serve, simulate, teach, train
 from SAMSpineLib.cli.console import DONE, INTERRUPTED, report_error
 
 EXAMPLES = """\b
@@ -40,6 +40,7 @@ VERBS = {
     "phantom": phantom,
     "train": train,
     "teach": teach,
+    "rank": rank,
 }
 for name, verb in VERBS.items():
     app.command(name, epilog=verb.EXAMPLES)(verb.command)

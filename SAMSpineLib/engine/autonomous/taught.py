@@ -24,9 +24,10 @@ from SAMSpineLib.engine.contest import settled_slices
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.engine.slice_answer import SliceAnswer
 from SAMSpineLib.engine.slices import SliceReader
-from SAMSpineLib.errors import Cancelled, PromptError
+from SAMSpineLib.errors import Cancelled
 from SAMSpineLib.labels import Label
 from SAMSpineLib.models.protocols import Seen, SliceMasks, TaughtPromptable
+from SAMSpineLib.models.self_prompting import taught_of, there
 from SAMSpineLib.stack import Stack, stack_along
 
 StageProgress = Callable[[str, float], None]
@@ -34,7 +35,6 @@ StageProgress = Callable[[str, float], None]
 SMALL_PIECE = 0.1
 POOR = 0.7
 NOBODY = -1024.0
-NOT_TAUGHT = "'{name}' was not taught any structure: choose a taught model of `samspine models list`"
 NOTHING = "nothing of what was taught was found"
 CANCELLED = "Cancelled; nothing was changed"
 
@@ -55,9 +55,7 @@ def segment_taught(
     Raises:
         PromptError: if the network was not taught anything.
     """
-    model = session.model.slicewise
-    if not isinstance(model, TaughtPromptable):
-        raise PromptError(NOT_TAUGHT.format(name=session.model.name))
+    model = taught_of(session.model)
     started = time.perf_counter()
     reader = SliceReader(model, session.cache, session.volume)
     stack = stack_along(session.volume.grid, model.normal)
@@ -115,13 +113,6 @@ def _masks(seen: Seen, order: int, kept: npt.NDArray[np.bool_]) -> SliceMasks:
     """Return a structure's mask on a slice, without what was left out."""
     logits = np.where(kept | (seen.logits[order] <= 0), seen.logits[order], np.float16(NOBODY))
     return SliceMasks(seen.grid, logits[None].astype(np.float16), (float(seen.quality[order]),))
-
-
-def there(presence: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """Return in which slices (count,) a structure is, from its presence (count,; 0..1) in each."""
-    if len(presence) < 3:
-        return np.asarray(presence > 0.5)
-    return np.asarray(ndimage.median_filter(presence, size=3, mode="nearest") > 0.5)
 
 
 def main_pieces(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -25,7 +25,7 @@ from SAMSpineLib.volume import Volume
 FIRST_NEW_VALUE, NEW_VALUES = 32768, 32767
 COLOURS = ((230, 180, 60), (90, 160, 220), (200, 90, 120), (120, 190, 110), (170, 120, 210))
 # From so many subjects on, some are held back to tell when to stop.
-ENOUGH_TO_HOLD_BACK = 3
+ENOUGH_TO_HOLD_BACK = 5
 HELD_BACK = 0.2
 
 

@@ -37,12 +37,19 @@ class TeachRecipe(Recipe):
     rank: int = 8
     encoder_rank: int | None = None
     variants: int = 8
-    look_every: int = 50
-    patience: int = 8
+    look_every: int = 40
+    patience: int = 4
 
 
 RECIPE = TeachRecipe(
-    "taught", steps=600, batch=4, learning_rate=5e-4, weight_decay=1e-2, warmup=30, average=0.98, checkpoint_minutes=1.0
+    "taught",
+    steps=240,
+    batch=4,
+    learning_rate=1.5e-3,
+    weight_decay=1e-2,
+    warmup=30,
+    average=0.97,
+    checkpoint_minutes=1.0,
 )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from SAMSpineLib.engine.autonomous.taught import main_pieces, segment_taught, there
+from SAMSpineLib.engine.autonomous.taught import main_pieces, segment_taught
 from SAMSpineLib.engine.fallback import sturdy_session
 from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import PromptError
 from SAMSpineLib.labels import Label, spine_labels
 from SAMSpineLib.models.protocols import Seen, TaughtPromptable
+from SAMSpineLib.models.self_prompting import there
 from SAMSpineLib.prompts import Point
 
 from ..conftest import FakeSlices, ball, places
