@@ -287,7 +287,8 @@ class Application:
         if result is None or self.desk.bench is None:
             return
         if result.levels and not result.message:
-            self.tell(f"{len(result.levels)} vertebrae were found; those to look at first are marked")
+            what = "structures" if result.structures else "vertebrae"
+            self.tell(f"{len(result.levels)} {what} were found; those to look at first are marked")
         self._aimed = False
         if self.desk.review:
             self.stage.jump(self.bench.to_world(self.desk.review[0].place))

@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit, AtlasTransform
-from SAMSpineLib.engine.autonomous.pipeline import segment_spine
 from SAMSpineLib.engine.autonomous.result import AutoResult
+from SAMSpineLib.engine.autonomous.run import Run, run_autonomous
 from SAMSpineLib.engine.fallback import sturdy_session
 from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
@@ -150,10 +150,9 @@ class LocalMirror(SessionMirror):
         """Find, name and segment every vertebra; `stop` ends it early."""
 
         def work() -> AutoResult:
-            atlases = self._atlases() if method == "atlas" else ()
-            result = segment_spine(
-                self.session, self._localiser, method="atlas" if method == "atlas" else "centres",
-                atlases=atlases, progress=progress, cancelled=self._stop.is_set,
+            result = run_autonomous(
+                self.session, self._localiser, cast("Run", method), atlases=self._atlases, progress=progress,
+                cancelled=self._stop.is_set,
             )  # fmt: skip
             self._fits = result.fits
             return result

@@ -91,7 +91,11 @@ def _bar(app: Application) -> None:
             density="compact", classes="mx-2", **plain(aria_label="Dark or light", title="Dark or light"))  # fmt: skip
 
 
-METHODS = [{"title": "by network", "value": "centres"}, {"title": "by atlases too", "value": "atlas"}]
+METHODS = [
+    {"title": "by network", "value": "centres"},
+    {"title": "by atlases too", "value": "atlas"},
+    {"title": "as taught", "value": "sam2rad"},
+]
 
 
 def _menu(title: str, icon: str, name: str, entries: list[tuple[str, str]]) -> None:

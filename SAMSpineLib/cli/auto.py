@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,11 +13,7 @@ from SAMSpineLib.cli.segment import check_output, write
 from SAMSpineLib.labels import LabelTable, spine_labels
 
 if TYPE_CHECKING:
-    from SAMSpineLib.atlas.atlas import Atlas
-    from SAMSpineLib.engine.autonomous.pipeline import StageProgress
     from SAMSpineLib.engine.autonomous.result import AutoResult
-    from SAMSpineLib.engine.autonomous.survey import Localises
-    from SAMSpineLib.engine.session import Session
 
 EXAMPLES = """\b
 Levels that deserve a look are marked, and say why. Correct them in 3D Slicer, or with clicks:
@@ -71,6 +66,7 @@ def command(
         check_writable(report)
     from SAMSpineLib.atlas.library import atlases_of
     from SAMSpineLib.cli.serve import build_networks
+    from SAMSpineLib.engine.autonomous.run import run_autonomous
     from SAMSpineLib.engine.fallback import sturdy_session
     from SAMSpineLib.engine.settings import EngineSettings
     from SAMSpineLib.io import read_with_notices
@@ -88,9 +84,10 @@ def command(
     session, localiser = sturdy_session(networks, note, settings)
     session.set_volume(read.volume)
     with counting("Segmenting") as tell:
-        result = _segmented(
-            session, localiser, method, atlases, lambda stage, share: tell(round(STEPS * share), STEPS, stage)
-        )
+        result = run_autonomous(
+            session, localiser, method, atlases=lambda: atlases,
+            progress=lambda stage, share: tell(round(STEPS * share), STEPS, stage),
+        )  # fmt: skip
     table = LabelTable({label.value: label for label in (*table, *result.structures)}.values())
     if result.message:
         note(result.message[0].upper() + result.message[1:])
@@ -102,18 +99,6 @@ def command(
         with working(f"Writing {report}"):
             write_report(report, read.volume, result, table)
     show(result, out, table, as_json=as_json)
-
-
-def _segmented(
-    session: Session, localiser: Localises, method: Run, atlases: Sequence[Atlas], progress: StageProgress
-) -> AutoResult:
-    """Run the method that was chosen."""
-    from SAMSpineLib.engine.autonomous.pipeline import segment_spine
-    from SAMSpineLib.engine.autonomous.taught import segment_taught
-
-    if method == "sam2rad":
-        return segment_taught(session, progress=progress)
-    return segment_spine(session, localiser, method=method, atlases=atlases, progress=progress)
 
 
 def show(result: AutoResult, out: Path, table: LabelTable, *, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from SAMSpineLib.mrml.marker import Marker, marker_of
 from SAMSpineLib.mrml.prompt_log import with_prompts
 from SAMSpineLib.mrml.renumbering import renumbered_from
 from SAMSpineLib.mrml.review_list import ReviewRow
-from SAMSpineLib.mrml.segment_labels import add_segment
+from SAMSpineLib.mrml.segment_labels import add_segment, ensure_structure
 from SAMSpineLib.mrml.workbench import Kind
 from SAMSpineLib.prompts import MaskPrompt, Ras
 
@@ -249,6 +249,10 @@ class Desk(EngineSide):
 
     def _take(self, result: AutoResult) -> None:
         """Bring the result of autonomous mode into the segments."""
+        found = {level.value for level in result.levels}
+        for label in result.structures:
+            if label.value in found:
+                ensure_structure(self._bench.node, label, self._bench.table)
         self._bench.apply_all([level.value for level in result.levels], self._mirror.result, kind="AUTOMATIC")
         self._values.update({one: label.value for one, label in self._bench.labels.items()})
         self.names.take(self._bench, result)

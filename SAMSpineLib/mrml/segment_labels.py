@@ -119,6 +119,15 @@ def add_segment(node: Any, name: str, table: LabelTable | None = None, terminolo
     return known or add_custom_segment(node, name, terminology)
 
 
+def ensure_structure(node: Any, label: Label, table: LabelTable | None = None) -> str:
+    """Return the segment of a structure, made if need be; one that no table knows keeps the label's value in a tag."""
+    segment_id = add_segment(node, label.name, table)
+    if label.value not in {one.value for one in table or spine_labels()}:
+        segment_of(node, segment_id).SetTag(_VALUE_TAG, str(label.value))
+        describe(node, segment_id, label)
+    return segment_id
+
+
 def describe(node: Any, segment_id: str, label: Label) -> None:
     """Give a segment the name, colour and terminology of a label; its voxels stay."""
     segment = segment_of(node, segment_id)

@@ -202,7 +202,7 @@ def test_other_masks_and_following_come_from_the_session_and_stop_ends_them(
     done(mirror.open(a_volume))
     mirror.select(l3)
     assert not mirror.follows(l3.value)
-    done(mirror.add(Point((0.5, 0.5, 0.5))))
+    done(mirror.add(Point((0.2, 0.2, 0.2))))
     assert mirror.follows(l3.value)
     first = mirror.result.copy()
     done(mirror.next_candidate())

@@ -14,6 +14,9 @@ from SAMSpineLib.labels import Label
 from SAMSpineLib.prompts import Ras
 from SAMSpineLib.volume import Grid
 
+# The method that finds what the session's own network was taught.
+TAUGHT = "sam2rad"
+
 
 @dataclass(frozen=True)
 class LevelResult:

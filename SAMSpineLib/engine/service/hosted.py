@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit
-from SAMSpineLib.engine.autonomous.pipeline import Method, segment_spine
+from SAMSpineLib.engine.autonomous.run import Run, run_autonomous
 from SAMSpineLib.engine.autonomous.survey import Localises
 from SAMSpineLib.engine.memory import NOT_ENOUGH, is_out_of_memory
 from SAMSpineLib.engine.service.jobs import Feed, RecordingSession, counted_progress, line, stage_progress
@@ -277,11 +277,11 @@ class HostedSession:
 
     def _spine(self, message: Message, feed: Feed) -> list[Message]:
         """Run autonomous mode and return its last lines."""
-        method: Method = message["method"]
+        run: Run = message["method"]
         try:
-            result = segment_spine(
-                self.session, self._localiser, method=method, atlases=self._atlases() if method == "atlas" else (),
-                progress=stage_progress(feed), cancelled=lambda: self._is_cancelled(message["step"]),
+            result = run_autonomous(
+                self.session, self._localiser, run, atlases=self._atlases, progress=stage_progress(feed),
+                cancelled=lambda: self._is_cancelled(message["step"]),
             )  # fmt: skip
             self._fits = result.fits
             last = {"result": result_message(result)}

@@ -12,6 +12,7 @@ from SAMSpineLib.engine.autonomous.pipeline import StageProgress
 from SAMSpineLib.engine.history import LabelState
 from SAMSpineLib.engine.service.wire import Message
 from SAMSpineLib.engine.session import Session
+from SAMSpineLib.engine.slice_answer import SliceAnswer
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.progress import Counted
@@ -43,6 +44,14 @@ class RecordingSession(Session):
         self.updates, self._recording = (), True
         try:
             return super().propagate(labels, progress=progress)
+        finally:
+            self._recording = False
+
+    def place(self, found: Mapping[Label, Sequence[SliceAnswer]]) -> tuple[MaskUpdate, ...]:
+        """Take what a network has found by itself; see `Session.place`."""
+        self.updates, self._recording = (), True
+        try:
+            return super().place(found)
         finally:
             self._recording = False
 

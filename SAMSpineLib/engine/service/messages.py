@@ -191,10 +191,10 @@ class AddAll(Numbered):
 
 
 class SegmentSpine(Numbered):
-    """Find, name and segment every vertebra."""
+    """Find, name and segment every vertebra, or, by the method `sam2rad`, what the network was taught."""
 
     action: Literal["segment_spine"]
-    method: Literal["centres", "atlas"] = "centres"
+    method: Literal["centres", "atlas", "sam2rad"] = "centres"
 
 
 class Propagate(Numbered):

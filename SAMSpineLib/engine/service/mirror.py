@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.fits import AtlasTransform
-from SAMSpineLib.engine.autonomous.result import AutoResult
+from SAMSpineLib.engine.autonomous.result import TAUGHT, AutoResult
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
@@ -199,7 +199,7 @@ class SessionMirror(Selection):
                 progress(said["done"], said["total"], said["name"])
 
         def begin() -> Dialogue[tuple[MaskUpdate, ...]]:
-            updates, told = yield from state.propagated(message, tell)
+            updates, told = yield from state.repeatable(message, tell, lambda had: had)
             if told.error is not None:
                 error = read_error(told.error, 200)
                 if not isinstance(error, Cancelled):
@@ -251,7 +251,7 @@ class SessionMirror(Selection):
         """Find, name and segment every vertebra; see `pipeline.segment_spine`. `cancel` ends it early.
 
         Args:
-            method: `centres` or `atlas`.
+            method: `centres`, `atlas` or `sam2rad`.
             progress: called with the stage's name and the share (0..1) of the whole run that is done.
         """
         state = self._open_state
@@ -261,7 +261,11 @@ class SessionMirror(Selection):
                 progress(said["name"], said["share"])
 
         def begin() -> Dialogue[AutoResult]:
-            _, told = yield from state.job({"action": "segment_spine", "method": method}, tell)
+            message = {"action": "segment_spine", "method": method}
+            if method == TAUGHT:
+                _, told = yield from state.repeatable(message, tell, lambda _: ())
+            else:
+                _, told = yield from state.job(message, tell)
             if told.result is None:
                 raise read_error(told.error, 200)
             return read_result(told.result, state.volume.grid, self.result)

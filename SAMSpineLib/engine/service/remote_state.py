@@ -133,15 +133,20 @@ class RemoteState:
             self._done(sent, update.label, (*self.prompts.get(update.label, ()), *given[update.label]))
         return updates, told
 
-    def propagated(self, message: Message, tell: Tell) -> Dialogue[tuple[tuple[MaskUpdate, ...], Told]]:
-        """Follow labels through the stack, and log how far: what was cancelled is repeated as far as it went."""
+    def repeatable(
+        self, message: Message, tell: Tell, after: Callable[[Prompts], Prompts]
+    ) -> Dialogue[tuple[tuple[MaskUpdate, ...], Told]]:
+        """Do long work that no prompt stands for, which makes `after` of prompts, and log the message itself.
+
+        What was cancelled is repeated as far as it went, if the engine has said how far.
+        """
         told = Told(tell)
         rows = yield from self._sent(message, self.labels, told)
         updates = tuple(read_update(row["update"]) for row in rows)
-        seen = told.result["slices"] if told.result is not None else 0
-        sent = Sent(message if told.error is None else {**message, "most": max(1, seen)})
+        seen = (told.result or {}).get("slices")
+        sent = Sent(message if told.error is None or seen is None else {**message, "most": max(1, seen)})
         for update in updates:
-            self._done(sent, update.label, self.prompts.get(update.label, ()))
+            self._done(sent, update.label, after(self.prompts.get(update.label, ())))
         return updates, told
 
     def cancelled(self) -> Dialogue[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,7 @@ def result_message(result: AutoResult) -> Message:
         "fits": [{"atlas": one.atlas, "value": one.value, "quality": one.quality} for one in result.fits],
         "message": result.message,
         "seconds": dict(result.seconds),
+        "structures": [{**label_message(one), "colour": list(one.colour)} for one in result.structures],
     }
 
 
@@ -154,7 +156,13 @@ def read_result(message: Message, grid: Grid, labels: npt.NDArray[np.uint16]) ->
         seconds=message["seconds"],
         numberings=tuple(Numbering(tuple(one["values"]), one["probability"]) for one in message["numberings"]),
         fits=tuple(AtlasFit(one["atlas"], one["value"], one["quality"]) for one in message["fits"]),
+        structures=tuple(replace(read_label(one), colour=_colour(one["colour"])) for one in message["structures"]),
     )
+
+
+def _colour(rgb: list[int]) -> tuple[int, int, int]:
+    red, green, blue = rgb
+    return red, green, blue
 
 
 def transform_message(found: AtlasTransform) -> Message:

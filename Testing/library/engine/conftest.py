@@ -12,7 +12,8 @@ import pytest
 
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.engine.settings import EngineSettings
-from SAMSpineLib.models.protocols import Answer, SliceMasks
+from SAMSpineLib.labels import Label, spine_labels
+from SAMSpineLib.models.protocols import Answer, Seen, SliceMasks
 from SAMSpineLib.prompts import MaskPrompt, Point, Prompt, Ras
 from SAMSpineLib.resampling import sample
 from SAMSpineLib.stack import Stack
@@ -187,6 +188,30 @@ class FakeSlices(FakePromptable):
         return FakeTracker(self)
 
 
+L3 = spine_labels().by_name("L3")
+DISC = Label(40_000, "my disc", "my disc", "taught", (1, 2, 3))
+BONE, BESIDE = ball((0.0, 0.0, 0.0), 14.0), ball((-30.0, 0.0, 0.0), 9.0)
+
+
+class FakeTaught(FakeSlices):
+    """A network that was taught two shapes, and knows where each is; `presence` may say otherwise."""
+
+    structures = (L3, DISC)
+    normal = (1.0, 0.0, 0.0)
+
+    def __init__(self) -> None:
+        super().__init__([BONE, BESIDE])
+        self.presence: dict[int, float] = {}
+        self.looked = 0
+
+    def look(self, encoded: Any) -> Seen:
+        depth = np.stack([-shape(places(encoded.grid))[0] for shape in (BONE, BESIDE)]).astype(np.float32)
+        sure = np.where((depth > 0).any(axis=(1, 2)), 0.9, 0.1).astype(np.float32)
+        sure[0] = self.presence.get(self.looked, sure[0])
+        self.looked += 1
+        return Seen(encoded.grid, depth, sure, np.array([0.8, 0.6], np.float32))
+
+
 @pytest.fixture(scope="session")
 def fake() -> type[FakePromptable]:
     return FakePromptable
@@ -195,6 +220,11 @@ def fake() -> type[FakePromptable]:
 @pytest.fixture(scope="session")
 def fake_slices() -> type[FakeSlices]:
     return FakeSlices
+
+
+@pytest.fixture(scope="session")
+def fake_taught() -> type[FakeTaught]:
+    return FakeTaught
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,35 +10,11 @@ from SAMSpineLib.engine.fallback import sturdy_session
 from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import PromptError
-from SAMSpineLib.labels import Label, spine_labels
-from SAMSpineLib.models.protocols import Seen, TaughtPromptable
+from SAMSpineLib.models.protocols import TaughtPromptable
 from SAMSpineLib.models.self_prompting import there
 from SAMSpineLib.prompts import Point
 
-from ..conftest import FakeSlices, ball, places
-
-L3 = spine_labels().by_name("L3")
-DISC = Label(40_000, "my disc", "my disc", "taught", (1, 2, 3))
-BONE, BESIDE = ball((0.0, 0.0, 0.0), 14.0), ball((-30.0, 0.0, 0.0), 9.0)
-
-
-class FakeTaught(FakeSlices):
-    """A network that was taught two shapes, and knows where each is; `presence` may say otherwise."""
-
-    structures = (L3, DISC)
-    normal = (1.0, 0.0, 0.0)
-
-    def __init__(self) -> None:
-        super().__init__([BONE, BESIDE])
-        self.presence: dict[int, float] = {}
-        self.looked = 0
-
-    def look(self, encoded: Any) -> Seen:
-        depth = np.stack([-shape(places(encoded.grid))[0] for shape in (BONE, BESIDE)]).astype(np.float32)
-        sure = np.where((depth > 0).any(axis=(1, 2)), 0.9, 0.1).astype(np.float32)
-        sure[0] = self.presence.get(self.looked, sure[0])
-        self.looked += 1
-        return Seen(encoded.grid, depth, sure, np.array([0.8, 0.6], np.float32))
+from ..conftest import BESIDE, BONE, DISC, L3, FakeSlices, FakeTaught, places
 
 
 @pytest.fixture
