@@ -32,7 +32,7 @@ def press(host: Any, button: Any) -> None:
 
 
 def test_bundled_and_own_models_are_offered_the_default_first(folder: Path, host: Any) -> None:
-    assert names(host) == ["ct-sam3d-small", "mine"]
+    assert names(host) == ["ct-sam3d-small", "sam-spine-tiny", "mine"]
     assert host.ui.modelFolderLabel.text == str(folder)
 
 
@@ -44,7 +44,7 @@ def test_a_model_that_comes_while_the_panel_is_open_is_there_when_it_is_entered_
     ModelStore(folder).remove("mine")
     host.leave()
     host.open()
-    assert names(host) == ["ct-sam3d-small"]
+    assert names(host) == ["ct-sam3d-small", "sam-spine-tiny"]
     assert host.widget.panel.parameterNode.modelName == "ct-sam3d-small"
 
 
@@ -71,7 +71,7 @@ def test_clearing_asks_first_then_removes_the_users_own(
     host.ui.modelSelector.setCurrentText("mine")
     press(host, host.ui.clearModelsButton)
     assert not (folder / "mine.safetensors").exists()
-    assert names(host) == ["ct-sam3d-small"]
+    assert names(host) == ["ct-sam3d-small", "sam-spine-tiny"]
     assert host.widget.panel.parameterNode.modelName == "ct-sam3d-small"
     assert "mine" in host.ui.statusLabel.text
 
