@@ -27,6 +27,7 @@ from SAMSpineSlicer.SegmentsSection import SegmentsSection
 from SAMSpineSlicer.Shortcuts import Shortcuts
 from SAMSpineSlicer.SliceClicks import SliceClicks
 from SAMSpineSlicer.SlicesSection import SlicesSection
+from SAMSpineSlicer.TeachSection import TeachSection
 from SAMSpineSlicer.UndoStack import UndoStack
 
 TOOLS = {
@@ -65,6 +66,7 @@ class Panel:
         self.segments = SegmentsSection(self)
         self.autonomous = AutonomousSection(self)
         self.slices = SlicesSection(self)
+        self.teaching = TeachSection(self)
         self.installer = Installer(ui, self.tell)
         self.advanced = AdvancedSection(self)
         self.models = ModelsSection(self)
@@ -128,9 +130,8 @@ class Panel:
             self.connection = None
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
-        for section in (
-            self.segments, self.autonomous, self.slices, self.installer, self.advanced, self.models, self.display,
-        ):  # fmt: skip
+        sections = (self.segments, self.autonomous, self.slices, self.teaching, self.installer, self.advanced)
+        for section in (*sections, self.models, self.display):
             section.release()
 
     # What the rest asks.
@@ -225,6 +226,7 @@ class Panel:
             self.connection.forget()
         self.autonomous.reset()
         self.slices.reset()
+        self.teaching.reset()
         self._laid = ()
         self.clicks.show(())
         self.refreshSoon()
@@ -339,6 +341,7 @@ class Panel:
         self.segments.refresh()
         self.autonomous.refresh()
         self.slices.refresh()
+        self.teaching.refresh()
         self.models.refresh()
         self.ui.undoButton.enabled = self.desk.can_undo
         self.ui.redoButton.enabled = self.desk.can_redo

@@ -25,6 +25,7 @@ from SAMSpineLib.engine.service.mirror import SessionMirror
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
 from SAMSpineLib.errors import Cancelled, PromptError
 from SAMSpineLib.labels import Label
+from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult, Teacher
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.progress import Counted
 from SAMSpineLib.prompts import Prompt
@@ -38,11 +39,24 @@ ENDED = "It was ended"
 class LocalMirror(SessionMirror):
     """A mirror of a session that lives beside it."""
 
-    def __init__(self, networks: Networks, atlases: Callable[[], Sequence[Atlas]], notify: Notify) -> None:
-        """Begin without a volume; `atlases` is asked when a run wants them, `notify` is given lines for the user."""
+    def __init__(
+        self,
+        networks: Networks,
+        atlases: Callable[[], Sequence[Atlas]],
+        notify: Notify,
+        teacher: Teacher | None = None,
+    ) -> None:
+        """Begin without a volume.
+
+        Args:
+            networks: that answer.
+            atlases: is asked when a run wants them.
+            notify: is given lines for the user.
+            teacher: carries orders to teach out.
+        """
         super().__init__(notify=notify)
         self.session, self._localiser = sturdy_session(networks, self._notify)
-        self._atlases = atlases
+        self._atlases, self._teacher = atlases, teacher
         self._stop = threading.Event()
         self._prompts: dict[int, tuple[Prompt, ...]] = {}
         self._follows: dict[int, bool] = {}
@@ -159,6 +173,18 @@ class LocalMirror(SessionMirror):
 
         self._stop.clear()
         return self._call("Segmenting the spine", work)
+
+    def teach(self, order: LessonOrder, *, progress: LessonProgress | None = None) -> Call[LessonResult]:
+        """Teach the SAM in use; `stop` ends it, and the best so far is kept."""
+
+        def work() -> LessonResult:
+            if self._teacher is None:
+                msg = "There is nobody here who teaches"
+                raise PromptError(msg)
+            return self._teacher(order, progress=progress, cancelled=self._stop.is_set)
+
+        self._stop.clear()
+        return self._call(f"Teaching {order.name}", work)
 
     def transforms(self, count: int) -> Call[tuple[AtlasTransform, ...]]:
         """Return the transforms of the first atlases that took part in the last run."""

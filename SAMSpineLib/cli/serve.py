@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from SAMSpineLib.atlas.atlas import Atlas
     from SAMSpineLib.engine.networks import Networks
     from SAMSpineLib.engine.settings import EngineSettings
+    from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult, Teacher
     from SAMSpineLib.models.precision import Precision
 
 EXAMPLES = """\b
@@ -96,6 +98,7 @@ def command(
         settings,
         lambda: _atlases(library),
         model,
+        home_teacher(model, device),
     )
     server = build_server(hosting, address, token)
     listening = bound(address)
@@ -139,6 +142,19 @@ def build_networks(
         find_device=_found,
     )
     return networks
+
+
+def home_teacher(model: str, device: str) -> Teacher:
+    """Return who teaches the SAM that a model is, or stands on."""
+
+    def teach(
+        order: LessonOrder, *, progress: LessonProgress | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> LessonResult:
+        from SAMSpineLib.training.teaching.teacher import HomeTeacher
+
+        return HomeTeacher(model, _found(device))(order, progress=progress, cancelled=cancelled)
+
+    return teach
 
 
 def _found(device: str) -> str:

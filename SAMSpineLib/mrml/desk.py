@@ -12,9 +12,11 @@ from SAMSpineLib.engine.autonomous.fits import AtlasTransform
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.service.call import Call
 from SAMSpineLib.engine.service.protocol import StageProgress
-from SAMSpineLib.errors import PromptError, SAMSpineError
+from SAMSpineLib.errors import LabelError, PromptError, SAMSpineError
+from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder, LessonProgress, LessonResult
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.mrml.atlas_transforms import add_transforms
+from SAMSpineLib.mrml.crops import crops_of, label_map_of
 from SAMSpineLib.mrml.engine_side import EngineSide
 from SAMSpineLib.mrml.marker import Marker, marker_of
 from SAMSpineLib.mrml.prompt_log import with_prompts
@@ -27,6 +29,7 @@ from SAMSpineLib.prompts import MaskPrompt, Ras
 SETTLED = "That prompt is part of what the segment was opened with; undo it with a new one"
 NONE_SELECTED = "Select a segment first, or add one by its name, for example L3"
 NO_TRANSFORMS = "Segment the whole spine by atlas first: its registrations are what can be put into the scene"
+NOTHING_LABELLED = "Paint the structure in some slices first: the chosen segments have no voxels"
 STILL_ASKED = "That prompt is still being answered"
 
 
@@ -159,6 +162,43 @@ class Desk(EngineSide):
         mirror.notice = ""
         call = Call.later("Segmenting the spine", lambda: mirror.segment_spine(method=method, progress=progress))
         self._send(call, done, failed=failed)
+
+    def teach(
+        self,
+        name: str,
+        segment_ids: Sequence[str],
+        progress: LessonProgress,
+        finished: Callable[[LessonResult | None], None],
+        *,
+        complete: bool = False,
+    ) -> None:
+        """Teach the engine what segments are, by the slices in which they have voxels.
+
+        Args:
+            name: of the model that is to come of it.
+            segment_ids: of the segments.
+            progress: called with a line for the user and the share (0..1) that is done.
+            finished: gets what came of it, or None if it failed.
+            complete: whether slices without any of them show that there is none.
+
+        Raises:
+            LabelError: if none of them has voxels.
+        """
+        bench = self._bench
+        wanted = {one: label for one, label in bench.labels.items() if one in segment_ids}
+        crops = list(crops_of(bench.node, wanted, bench.grid))
+        if not crops:
+            raise LabelError(NOTHING_LABELLED)
+        labelled = LabelledVolume(bench.volume, label_map_of(crops, bench.grid), bench.volume.name or "scene", complete)
+        order = LessonOrder(name, tuple(one.label for one in crops), (labelled,))
+        mirror = self._mirror
+
+        def failed(error: SAMSpineError) -> None:
+            self._asking.fail(error)
+            finished(None)
+
+        call = Call.later(f"Teaching {name}", lambda: mirror.teach(order, progress=progress))
+        self._send(call, finished, failed=failed)
 
     def fetch_transforms(self) -> None:
         """Put the transforms of the atlases of the last autonomous run into the scene.

@@ -18,6 +18,7 @@ BOUND = {name for name, widget in WIDGETS.items() if widget.find("property[@name
 # Nobody has to speak to a title, a text beside a field, or the root.
 SILENT = {name for name in WIDGETS if name.endswith(("Section", "SelectorLabel", "EditLabel", "BoxLabel"))}
 SILENT |= {"SAMSpine", "engineTitleLabel", "tokenFileLabel", "modelFolderTitleLabel", "selectedSegmentTitleLabel"}
+SILENT |= {"teachSegmentTitleLabel"}
 
 
 def used_in_code() -> set[str]:

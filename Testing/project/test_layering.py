@@ -21,6 +21,7 @@ NOUNS = {
     "safe_write",
     "file_lock",
     "progress",
+    "lesson_order",
 }
 ROOMS = {"models", "atlas", "io", "engine", "mrml", "app", "training", "evaluation", "cli"}
 MAY_IMPORT = {

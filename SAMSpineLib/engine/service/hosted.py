@@ -15,11 +15,13 @@ from typing import TypeVar
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit
+from SAMSpineLib.engine.autonomous.pipeline import StageProgress
 from SAMSpineLib.engine.autonomous.run import Run, run_autonomous
 from SAMSpineLib.engine.autonomous.survey import Localises
 from SAMSpineLib.engine.memory import NOT_ENOUGH, is_out_of_memory
 from SAMSpineLib.engine.service.jobs import Feed, RecordingSession, counted_progress, line, stage_progress
 from SAMSpineLib.engine.service.packing import pack_array
+from SAMSpineLib.engine.service.settings import ServiceSettings
 from SAMSpineLib.engine.service.wire import (
     Message,
     error_message,
@@ -37,6 +39,7 @@ from SAMSpineLib.mask_update import MaskUpdate
 Found = TypeVar("Found")
 log = logging.getLogger("samspine.engine")
 Answer = bytes | tuple[bytes, ...]
+Teaching = Callable[[Message, StageProgress, Callable[[], bool]], Message]
 
 
 class BusyError(EngineError):
@@ -56,9 +59,9 @@ class HostedSession:
         localiser: Localises,
         atlases: Callable[[], Sequence[Atlas]],
         *,
-        waiting: int,
+        settings: ServiceSettings,
         turn: AbstractContextManager[object],
-        most_voxels: int,
+        teacher: Teaching,
     ) -> None:
         """Serve a session.
 
@@ -66,16 +69,17 @@ class HostedSession:
             session: with its volume set.
             localiser: for autonomous runs.
             atlases: for autonomous runs by the method `atlas`, read when they are needed.
-            waiting: calls that may wait for their turn.
+            settings: limits.
             turn: held while computing.
-            most_voxels: of a mask prompt.
+            teacher: carries an order to teach out, told how far it is and asked whether to end.
         """
         self.name = secrets.token_hex(16)
         self.session = session
         self.notices: list[str] = []
         self.used = time.monotonic()
         self._localiser, self._atlases = localiser, atlases
-        self._most_voxels, self._waiting, self._turn = most_voxels, waiting, turn
+        self._most_voxels, self._waiting, self._turn = settings.mask_voxels, settings.waiting, turn
+        self._teacher = teacher
         self._pending = 0
         self._counting = threading.Lock()
         self._steps = 0
@@ -239,7 +243,7 @@ class HostedSession:
     def _job(self, message: Message, feed: Feed, tell_begun: Callable[[], None]) -> None:
         known = self._known(message)
         if known is None:
-            long = {"segment_spine": self._spine, "propagate": self._propagate}
+            long = {"segment_spine": self._spine, "propagate": self._propagate, "teach": self._teach}
             begin = long.get(message["action"]) or self._prepared(message)
             tell_begun()
             last = begin(message, feed)
@@ -292,6 +296,14 @@ class HostedSession:
             for label, prompts in self.session.orders.items()
         ]
         return [{"orders": orders}, last]
+
+    def _teach(self, message: Message, feed: Feed) -> list[Message]:
+        """Teach, and return the last line: what came of it, or why nothing did."""
+        try:
+            taught = self._teacher(message, stage_progress(feed), lambda: self._is_cancelled(message["step"]))
+        except SAMSpineError as error:
+            return [error_message(error)]
+        return [{"result": taught}]
 
     def _propagate(self, message: Message, feed: Feed) -> list[Message]:
         """Follow labels through the stack and return the last lines, which say how many slices were looked at."""

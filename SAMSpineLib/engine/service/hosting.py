@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
+from SAMSpineLib.engine.autonomous.pipeline import StageProgress
 from SAMSpineLib.engine.cache import EncodedCache, PatchStore, know_content
 from SAMSpineLib.engine.fallback import SturdyLocaliser, SturdyPromptable
 from SAMSpineLib.engine.networks import Networks
@@ -21,9 +22,10 @@ from SAMSpineLib.engine.service.arrays import ArrayStore
 from SAMSpineLib.engine.service.hosted import BusyError, HostedSession
 from SAMSpineLib.engine.service.jobs import RecordingSession
 from SAMSpineLib.engine.service.settings import ServiceSettings
-from SAMSpineLib.engine.service.wire import Message
+from SAMSpineLib.engine.service.wire import Message, lesson_message, read_coloured
 from SAMSpineLib.engine.settings import EngineSettings
-from SAMSpineLib.errors import EngineLostError, LabelError
+from SAMSpineLib.errors import EngineError, EngineLostError, LabelError
+from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder, Teacher
 from SAMSpineLib.volume import Volume
 
 Found = TypeVar("Found")
@@ -48,6 +50,7 @@ class Hosting:
         engine: settings of each session.
         atlases: for autonomous runs, read when they are needed.
         model_name: for /info.
+        teacher: carries orders to teach out; None where this engine does not teach.
     """
 
     networks: Networks
@@ -55,6 +58,7 @@ class Hosting:
     engine: EngineSettings = field(default_factory=EngineSettings)
     atlases: Callable[[], Sequence[Atlas]] = tuple
     model_name: str = ""
+    teacher: Teacher | None = None
     arrays: ArrayStore = field(init=False)
     patches: PatchStore = field(init=False)
 
@@ -174,10 +178,34 @@ class Hosting:
         session.cache = EncodedCache(model, store=self.patches)
         hosted = HostedSession(
             session, SturdyLocaliser(self.networks, self.patches.clear, notices.append), self.atlases,
-            waiting=self.settings.waiting, turn=self._turn, most_voxels=self.settings.mask_voxels,
+            settings=self.settings, turn=self._turn, teacher=self._teach,
         )  # fmt: skip
         hosted.notices = notices
         return hosted
+
+    def _teach(self, message: Message, progress: StageProgress, cancelled: Callable[[], bool]) -> Message:
+        """Carry an order to teach out.
+
+        Raises:
+            EngineError: if this engine does not teach, or voxels are not here.
+            SAMSpineError: if it cannot be taught.
+        """
+        if self.teacher is None:
+            msg = "This engine does not teach"
+            raise EngineError(msg)
+        structures = tuple(read_coloured(one) for one in message["structures"])
+        volumes = tuple(self._labelled(row) for row in message["volumes"])
+        order = LessonOrder(message["name"], structures, volumes, message["steps"])
+        return lesson_message(self.teacher(order, progress=progress, cancelled=cancelled))
+
+    def _labelled(self, row: Message) -> LabelledVolume:
+        array, labels = (self.arrays.known(row[name]).array for name in ("array", "labels"))
+        if labels.shape != array.shape or labels.dtype != np.uint16:
+            got = f"{labels.dtype} of shape {labels.shape}"
+            msg = f"The labels of {row['subject']} must be uint16 of shape {array.shape}, got {got}"
+            raise LabelError(msg)
+        volume = Volume.from_array(array, np.asarray(row["ijk_to_ras"]), name=row["subject"], modality=row["modality"])
+        return LabelledVolume(volume, labels, row["subject"], row["complete"])
 
     # Nobody looks at a clock: one timer, set for the next that can expire.
 

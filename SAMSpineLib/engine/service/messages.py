@@ -206,7 +206,34 @@ class Propagate(Numbered):
     most: Annotated[Whole, Field(ge=1, le=2**31)] | None = None
 
 
-Job = Annotated[AddAll | SegmentSpine | Propagate, Field(discriminator="action")]
+class TaughtLabel(LabelIn):
+    """A structure to teach, with its colour (0..255)."""
+
+    colour: Annotated[list[Annotated[Whole, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+
+
+class LabelledIn(Message):
+    """A volume that teaches, and its label map, by the hashes of their voxels."""
+
+    array: Digest
+    labels: Digest
+    ijk_to_ras: Matrix4
+    modality: Annotated[str, Field(max_length=20)] = "CT"
+    subject: Annotated[str, Field(min_length=1, max_length=1000)]
+    complete: bool = False
+
+
+class Teach(Numbered):
+    """Teach the engine's SAM structures, and keep what came of it among the engine's models under a name."""
+
+    action: Literal["teach"]
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    structures: Annotated[list[TaughtLabel], Field(min_length=1, max_length=64)]
+    volumes: Annotated[list[LabelledIn], Field(min_length=1, max_length=1000)]
+    steps: Annotated[Whole, Field(ge=0, le=100_000)] = 0
+
+
+Job = Annotated[AddAll | SegmentSpine | Propagate | Teach, Field(discriminator="action")]
 
 
 class ArrayState(BaseModel):

@@ -24,9 +24,10 @@ from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
 from SAMSpineLib.engine.service.remote_state import LabelMap, Prompts, RemoteState
 from SAMSpineLib.engine.service.upload import Way
-from SAMSpineLib.engine.service.wire import Message, label_message, prompt_message, read_error, read_result
+from SAMSpineLib.engine.service.wire import Message, label_message, prompt_message, read_error, read_lesson, read_result
 from SAMSpineLib.errors import Cancelled, LabelError, PromptError
 from SAMSpineLib.labels import Label
+from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.progress import Counted
 from SAMSpineLib.prompts import Prompt
@@ -271,6 +272,22 @@ class SessionMirror(Selection):
             return read_result(told.result, state.volume.grid, self.result)
 
         return Call("Segmenting the spine", begin)
+
+    def teach(self, order: LessonOrder, *, progress: LessonProgress | None = None) -> Call[LessonResult]:
+        """Teach the engine's SAM; `cancel` ends it, and the best so far is kept. Nothing of the session changes."""
+        state, way = self._open_state, self.way
+
+        def tell(said: Message) -> None:
+            if progress is not None:
+                progress(said["name"], said["share"])
+
+        def begin() -> Dialogue[LessonResult]:
+            told = yield from state.taught(order, tell, way=way)
+            if told.result is None:
+                raise read_error(told.error, 200)
+            return read_lesson(told.result)
+
+        return Call(f"Teaching {order.name}", begin)
 
     def transforms(self, count: int) -> Call[tuple[AtlasTransform, ...]]:
         """Fetch the transforms of the atlases that took part in the last autonomous run.

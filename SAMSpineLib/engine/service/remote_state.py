@@ -14,8 +14,16 @@ from SAMSpineLib.engine.service.call import BREATH, Dialogue, Request, asked, ch
 from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.engine.service.step_log import Sent, StepLog
 from SAMSpineLib.engine.service.upload import Parcel, Way, turns_of
-from SAMSpineLib.engine.service.wire import Message, apply_update, read_prompt, read_transform, read_update
+from SAMSpineLib.engine.service.wire import (
+    Message,
+    apply_update,
+    coloured_message,
+    read_prompt,
+    read_transform,
+    read_update,
+)
 from SAMSpineLib.errors import EngineError
+from SAMSpineLib.lesson_order import LessonOrder
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Volume
@@ -23,7 +31,7 @@ from SAMSpineLib.volume import Volume
 LabelMap = npt.NDArray[np.uint16]
 Prompts = tuple[Prompt, ...]
 Tell = Callable[[Message], None]
-IN_LINES = ("add_all", "segment_spine", "propagate")
+IN_LINES = ("add_all", "segment_spine", "propagate", "teach")
 
 PAGE = 4096  # bytes; memory comes in no smaller portions
 
@@ -148,6 +156,31 @@ class RemoteState:
         for update in updates:
             self._done(sent, update.label, after(self.prompts.get(update.label, ())))
         return updates, told
+
+    def taught(self, order: LessonOrder, tell: Tell, *, way: Way) -> Dialogue[Told]:
+        """Bring labelled volumes to the engine and let it be taught; nothing of the session changes."""
+        rows = []
+        for one in order.volumes:
+            voxels, labels = Parcel(one.volume.array), Parcel(one.labels.astype(np.uint16))
+            yield from voxels.sent(way)
+            yield from labels.sent(Way(), share=0.0)
+            rows.append(
+                {
+                    "array": voxels.digest, "labels": labels.digest, "ijk_to_ras": one.volume.ijk_to_ras.tolist(),
+                    "modality": one.volume.modality, "subject": one.subject, "complete": one.complete,
+                }
+            )  # fmt: skip
+        structures = [coloured_message(one) for one in order.structures]
+        message = {
+            "action": "teach",
+            "name": order.name,
+            "structures": structures,
+            "volumes": rows,
+            "steps": order.steps,
+        }
+        told = Told(tell)
+        yield from self._sent(message, self.labels, told)
+        return told
 
     def cancelled(self) -> Dialogue[None]:
         """End the job that is under way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
 from SAMSpineLib.engine.service.packing import pack_array, unpack_array
 from SAMSpineLib.errors import EngineError, PromptError, SAMSpineError
 from SAMSpineLib.labels import Label
+from SAMSpineLib.lesson_order import LessonResult
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.prompts import Box, Lasso, MaskPrompt, Point, Prompt, Ras, Scribble
 from SAMSpineLib.volume import Grid, slices_of
@@ -140,7 +141,7 @@ def result_message(result: AutoResult) -> Message:
         "fits": [{"atlas": one.atlas, "value": one.value, "quality": one.quality} for one in result.fits],
         "message": result.message,
         "seconds": dict(result.seconds),
-        "structures": [{**label_message(one), "colour": list(one.colour)} for one in result.structures],
+        "structures": [coloured_message(one) for one in result.structures],
     }
 
 
@@ -156,13 +157,29 @@ def read_result(message: Message, grid: Grid, labels: npt.NDArray[np.uint16]) ->
         seconds=message["seconds"],
         numberings=tuple(Numbering(tuple(one["values"]), one["probability"]) for one in message["numberings"]),
         fits=tuple(AtlasFit(one["atlas"], one["value"], one["quality"]) for one in message["fits"]),
-        structures=tuple(replace(read_label(one), colour=_colour(one["colour"])) for one in message["structures"]),
+        structures=tuple(read_coloured(one) for one in message["structures"]),
     )
 
 
-def _colour(rgb: list[int]) -> tuple[int, int, int]:
-    red, green, blue = rgb
-    return red, green, blue
+def coloured_message(label: Label) -> Message:
+    """Return a label with its colour."""
+    return {**label_message(label), "colour": list(label.colour)}
+
+
+def read_coloured(message: Message) -> Label:
+    """Return the label of a message with its colour."""
+    red, green, blue = message["colour"]
+    return replace(read_label(message), colour=(red, green, blue))
+
+
+def lesson_message(found: LessonResult) -> Message:
+    """Return what came of teaching."""
+    return asdict(found)
+
+
+def read_lesson(message: Message) -> LessonResult:
+    """Return what came of teaching from a message."""
+    return LessonResult(**message)
 
 
 def transform_message(found: AtlasTransform) -> Message:

@@ -83,7 +83,7 @@ def wanted(specs: Sequence[str]) -> tuple[Wanted, ...]:
                 f"A structure is named as NAME or NAME=VALUE,VALUE with values above 0, for example L3=22; got '{spec}'"
             )
             raise LabelError(msg)
-        found.append(Wanted(_structure(name, len(found)), tuple(int(one) for one in values.split(",") if one)))
+        found.append(Wanted(new_structure(name, len(found)), tuple(int(one) for one in values.split(",") if one)))
     names = [one.structure.name for one in found]
     if not found or len(set(names)) < len(names):
         msg = f"Name each structure once, at least one; got {list(specs)}"
@@ -91,7 +91,8 @@ def wanted(specs: Sequence[str]) -> tuple[Wanted, ...]:
     return tuple(found)
 
 
-def _structure(name: str, order: int) -> TaughtStructure:
+def new_structure(name: str, order: int = 0) -> TaughtStructure:
+    """Return a structure by its name: the label table's, or one with a value that the name decides."""
     for label in spine_labels():
         if label.name.lower() == name.lower():
             return TaughtStructure(label.value, label.name, label.colour)
