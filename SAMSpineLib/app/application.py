@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from SAMSpineLib.app.local_mirror import HERE, LocalMirror
 from SAMSpineLib.app.opening import Opening
 from SAMSpineLib.app.saving import Contents
 from SAMSpineLib.app.stage import SLICES, Stage
+from SAMSpineLib.app.teaching import Teaching
 from SAMSpineLib.app.turning import Turning
 from SAMSpineLib.app.uploads import Uploads
 from SAMSpineLib.app.views import build_views, drawn_lines, frame_of, observe_slices, pixels_of
@@ -25,6 +27,7 @@ from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue
 from SAMSpineLib.engine.service.protocol import StageProgress
 from SAMSpineLib.errors import PromptError, SAMSpineError
+from SAMSpineLib.lesson_order import Teacher
 from SAMSpineLib.mrml.desk import Desk
 from SAMSpineLib.mrml.finding import segment_at
 from SAMSpineLib.mrml.review_list import segment_rows
@@ -35,18 +38,28 @@ from SAMSpineLib.volume import Volume
 
 _LOG = logging.getLogger(__name__)
 TABLE_DELAY = 0.03  # seconds: what a click has changed is drawn before it is listed
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes: `networks` and a `teacher` for each model by its name, and the `model` to begin with."""
+
+    model: str
+    networks: Callable[[str], Networks]
+    teacher: Callable[[str], Teacher]
+
+
 STAGES = {"localise": "Looking for vertebrae", "register": "Registering atlases", "segment": "Segmenting"}
 
 
 class Application:
     """The behaviour of the page; all of it runs in the event loop's thread, but for what the worker does."""
 
-    def __init__(
-        self, server: Any, networks: Networks, atlases: Callable[[], Sequence[Atlas]], uploads: Uploads
-    ) -> None:
+    def __init__(self, server: Any, engine: Engine, atlases: Callable[[], Sequence[Atlas]], uploads: Uploads) -> None:
         """Make the views on a trame server, with nothing open."""
         self.server, self.state, self.uploads = server, server.state, uploads
-        self.networks, self._atlases = networks, atlases
+        self._engine, self._atlases = engine, atlases
+        self.networks, self._teacher = engine.networks(engine.model), engine.teacher(engine.model)
         self.stage = Stage(SlicerApp())
         self.layouts = build_views(server, self.stage.app)
         self.turning = Turning(self.state, self.stage)
@@ -55,7 +68,7 @@ class Application:
         self._dirty = self._dirty_markers = False
         self._aimed = False
         self._wish = ""
-        self.opening = Opening(self)
+        self.opening, self.teaching = Opening(self), Teaching(self)
         observe_slices(self.stage.app, lambda _: self._refresh_markers_soon())
         self._actions: dict[str, Callable[[], None]] = {
             "undo": self.desk.undo,
@@ -65,6 +78,7 @@ class Application:
             "clearPrompts": lambda: self.desk.clear(self.selected()),
             "otherMask": lambda: self.desk.next_candidate(self.selected()),
             "follow": self.follow,
+            "teach": self.teaching.start,
             "noTool": lambda: self.set_tool(""),
             "run": self.run,
             "cancel": self.cancel,
@@ -78,7 +92,14 @@ class Application:
         def notify(text: str) -> None:
             loop.call_soon_threadsafe(self.tell, text)
 
-        return LocalMirror(self.networks, self._atlases, notify)
+        return LocalMirror(self.networks, self._atlases, notify, self._teacher)
+
+    def use(self, model: str) -> None:
+        """Answer with another model from now on; segments and prompts stay."""
+        bench, prompts = self.bench, self.desk.log("")
+        self.networks, self._teacher = self._engine.networks(model), self._engine.teacher(model)
+        self.desk.lay(bench, prompts)
+        self.desk.open()
 
     def preload(self) -> None:
         """Bring the network into memory before the first click, in the engine's thread.
@@ -255,16 +276,16 @@ class Application:
         if self.state.running:
             return
         _ = self.bench
-        self.desk.segment_spine(self.state.method, self._begin_run(STAGES["localise"]), self._finished)
+        self.desk.segment_spine(self.state.method, self.begin_run(STAGES["localise"]), self._finished)
 
     def follow(self) -> None:
         """Follow the selected segment along the slices."""
         if self.state.running:
             return
         segment_id = self.selected()
-        self.desk.follow(segment_id, self._begin_run("Following"), self._followed)
+        self.desk.follow(segment_id, self.begin_run("Following"), self._followed)
 
-    def _begin_run(self, stage: str) -> StageProgress:
+    def begin_run(self, stage: str) -> StageProgress:
         """Show that something long begins; return what is to be told how far it is, from any thread."""
         loop = asyncio.get_running_loop()
         self.state.update({"running": True, "progress": 0.0, "stage": stage})

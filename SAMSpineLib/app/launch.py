@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from SAMSpineLib.app.application import Application
+from SAMSpineLib.app.application import Application, Engine
 from SAMSpineLib.app.graphics import check_graphics, choose_window, keep_triton_out
 from SAMSpineLib.app.guard import Guard, is_loopback, middleware
 from SAMSpineLib.app.page import build_page, initial_state
@@ -21,7 +21,6 @@ from SAMSpineLib.app.routes import add_routes
 from SAMSpineLib.app.stage import SLICES
 from SAMSpineLib.app.uploads import Uploads
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.errors import OutputError
 
 _LOG = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ def free_port(host: str, port: int) -> int:
 
 def run_app(
     settings: Settings,
-    networks: Networks,
+    engine: Engine,
     atlases: Callable[[], Sequence[Atlas]],
     ready: Callable[[str], None],
 ) -> None:
@@ -78,12 +77,10 @@ def run_app(
     check_graphics()
     keep_triton_out()
     with tempfile.TemporaryDirectory(prefix="samspine-app-", ignore_cleanup_errors=True) as folder:
-        asyncio.run(
-            _serve(settings, port, Guard(token), (networks, atlases, Uploads(Path(folder))), lambda: ready(url))
-        )
+        asyncio.run(_serve(settings, port, Guard(token), (engine, atlases, Uploads(Path(folder))), lambda: ready(url)))
 
 
-Parts = tuple[Networks, Callable[[], Sequence[Atlas]], Uploads]
+Parts = tuple[Engine, Callable[[], Sequence[Atlas]], Uploads]
 
 
 async def _serve(settings: Settings, port: int, guard: Guard, parts: Parts, ready: Callable[[], None]) -> None:
@@ -94,8 +91,7 @@ async def _serve(settings: Settings, port: int, guard: Guard, parts: Parts, read
         {"serve": {ASSETS: str(WEB)}, "scripts": [f"{ASSETS}/app.js"], "styles": [f"{ASSETS}/app.css"]}
     )
     initial_state(server.state)
-    networks, atlases, uploads = parts
-    app = Application(server, networks, atlases, uploads)
+    app = Application(server, *parts)
     build_page(app)
     connect(app)
 

@@ -34,7 +34,7 @@ def initial_state(state: Any) -> None:
             "trame__title": "SAMSpine", "trame__favicon": None, "theme": "dark", "message": "", "busy": "",
             "loading": "", "is_uploading": False, "volume_name": "", "tool": "", "selected": "", "segments": [],
             "running": False, "progress": 0.0, "stage": "", "method": "centres", "choices": [], "timing": [0.0, 0.0],
-            "choice_title": "", "can_follow": False,
+            "choice_title": "", "can_follow": False, "teach_name": "", "teach_complete": False,
             "steps": 0, "window": "Bone", "opacity": 0.5, "outline": False, "surfaces": True, "crosshair": True,
             "layout": "Four-Up", "orientations": list(ORIENTATIONS),
             "keys": {key.sequence: key.action for key in KEYS}, "new_name": None, "new_number": None,
@@ -126,17 +126,36 @@ def _drawer(app: Application) -> None:
         _button(app, "previousVertebra", "mdi-arrow-up", "Previous vertebra")
         _button(app, "nextVertebra", "mdi-arrow-down", "Next vertebra")
         _button(app, "clearPrompts", "mdi-eraser", "Clear")
-        _button(app, "otherMask", "mdi-layers-triple-outline", "Other mask", disabled=("!can_follow || running",))
-        _button(app, "follow", "mdi-arrow-expand-vertical", "Follow along the slices",
-                disabled=("!can_follow || running",))  # fmt: skip
         v3.VAutocomplete(v_model=("new_name",), items=("names",), label="Add", id="add-name", **SMALL)
     with html.Div(classes="px-2 pt-2"):
         v3.VAutocomplete(v_model=("new_number",), items=("names",), label="Rename, chain follows", id="renumber",
                          disabled=("!selected",), **SMALL)  # fmt: skip
+    with html.Div(classes="px-2 pt-2 d-flex align-center", style="gap: 4px"):
+        _button(app, "otherMask", "mdi-layers-triple-outline", "Other mask", disabled=("!can_follow || running",))
+        _button(app, "follow", "mdi-arrow-expand-vertical", "Follow along the slices",
+                disabled=("!can_follow || running",))  # fmt: skip
+        v3.VSpacer()
+        _teach(app)
     v3.VDivider(classes="my-2")
     _segments(app)
     v3.VDivider(classes="my-2")
     _look()
+
+
+def _teach(app: Application) -> None:
+    """Add a button that opens what there is to say before the selected segment is taught."""
+    with v3.VMenu(close_on_content_click=False):
+        with v3.Template(v_slot_activator="{ props }"):
+            v3.VBtn("Teach ...", v_bind="props", id="teach-menu", size="small", variant="tonal",
+                    disabled=("!selected",), prepend_icon="mdi-school-outline")  # fmt: skip
+        with v3.VCard(classes="pa-3", width=300):
+            html.Div("The slices in which the selected segment has voxels teach a SAM what it is; three are the least.",
+                     classes="text-caption mb-2")  # fmt: skip
+            v3.VTextField(v_model=("teach_name",), label="Name of the model", id="teach-name", **SMALL)
+            v3.VCheckbox(v_model=("teach_complete",), label="All of it is labelled", id="teach-complete",
+                         density="compact", hide_details=True)  # fmt: skip
+            v3.VBtn("Teach", click=(app.act, "['teach']"), id="act-teach", size="small", variant="tonal",
+                    disabled=("running",))  # fmt: skip
 
 
 def _segments(app: Application) -> None:

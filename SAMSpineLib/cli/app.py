@@ -44,16 +44,22 @@ def command(
     """
     import webbrowser
 
+    from SAMSpineLib.app.application import Engine
     from SAMSpineLib.app.guard import is_loopback
     from SAMSpineLib.app.launch import Settings, run_app
     from SAMSpineLib.atlas.library import atlases_of
-    from SAMSpineLib.cli.serve import build_networks
+    from SAMSpineLib.cli.serve import build_networks, home_teacher
     from SAMSpineLib.engine.settings import EngineSettings
     from SAMSpineLib.io.nifti_nrrd import check_readable
 
     if image is not None and not image.is_dir():
         check_readable(image)
-    networks = build_networks(model, weights, None, device, EngineSettings(precision=precision))
+    settings = EngineSettings(precision=precision)
+    engine = Engine(
+        model,
+        lambda name: build_networks(name, weights if name == model else None, None, device, settings),
+        lambda name: home_teacher(name, device),
+    )
     if not is_loopback(host):
         note("The connection is not encrypted: whoever can listen to it sees images and token")
 
@@ -62,4 +68,4 @@ def command(
         if browser:
             webbrowser.open(url)
 
-    run_app(Settings(image, host, port, series), networks, lambda: atlases_of(None), ready)
+    run_app(Settings(image, host, port, series), engine, lambda: atlases_of(None), ready)
