@@ -57,11 +57,31 @@ class FrozenSam(nn.Module):
             pictures: the slices as they are shown, (H, W), at most S pixels a side; grey values 0..255.
             changed: weights of the trunk that take the place of its own.
         """
-        image = torch.stack([self._prepared(one) for one in pictures])
+        image = self.images(pictures)
         if not self.newer:
             return (functional_call(self.encoder, dict(changed), (image,)),)
         inside = {f"trunk.{name}": value for name, value in changed.items()}
-        *fine, embedding = functional_call(self.encoder, inside, (image,))["backbone_fpn"]
+        return self._maps(functional_call(self.encoder, inside, (image,))["backbone_fpn"])
+
+    def images(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Return slices as they are shown, (H, W) of grey values 0..255, as the network sees them: (B, 3, S, S)."""
+        return torch.stack([self._prepared(one) for one in pictures])
+
+    def pyramid(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return the feature maps (B, C, H, W), coarse to fine, of what the trunk has made of B slices.
+
+        Args:
+            stages: (B, H_i, W_i, C_i) coarse to fine; of SAM the last block's, of SAM 2 those of all stages.
+        """
+        fine_first = [one.permute(0, 3, 1, 2) for one in reversed(stages)]
+        if not self.newer:
+            return (self.encoder.neck(fine_first[-1]),)
+        maps = self.encoder.neck(fine_first)[0]
+        return self._maps(maps[: len(maps) - self.encoder.scalp])
+
+    def _maps(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return what the mask decoder of a SAM 2 takes, coarse to fine, of a pyramid, fine to coarse."""
+        *fine, embedding = pyramid
         return embedding, self.decoder.conv_s1(fine[1]), self.decoder.conv_s0(fine[0])
 
     def _prepared(self, picture: Tensor) -> Tensor:
@@ -75,6 +95,10 @@ class FrozenSam(nn.Module):
         """The dense prompt (1, C, 1, 1) that says nothing."""
         none: Tensor = self.prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
         return none
+
+    def alone(self, embedding: Tensor) -> Tensor:
+        """Return the embedding (B, C, H, W) of slices that stand alone: a SAM 2 is told that it remembers nothing."""
+        return embedding + self.get_buffer("no_memory") if self.newer else embedding
 
     def embed(self, points: Tensor, labels: Tensor) -> Tensor:
         """Return the prompts (B, P + 1, C) for points (B, P, 2; pixels of the image) with labels (B, P).
@@ -105,9 +129,8 @@ class FrozenSam(nn.Module):
         """
         code = self.prompts.get_dense_pe()
         if self.newer:
-            alone: Tensor = self.get_buffer("no_memory")
             logits, quality, _, _ = self.decoder.predict_masks(
-                image_embeddings=maps[0] + alone, image_pe=code, sparse_prompt_embeddings=sparse,
+                image_embeddings=self.alone(maps[0]), image_pe=code, sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense.expand_as(maps[0]), repeat_image=False,
                 high_res_features=list(reversed(maps[1:])),
             )  # fmt: skip

@@ -1,0 +1,58 @@
+"""Boxes are boxes whatever is learnt, and a mask in which nothing is has no say in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from SAMSpineLib.models.masksam.prompt_generator import StackPrompts, boxes_of, fused_boxes, tight_boxes
+
+VALUES = st.floats(-1e4, 1e4, width=32)
+
+
+def is_valid(boxes: torch.Tensor) -> bool:
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    return bool(((boxes >= 0) & (boxes <= 1)).all() and ((x0 <= x1) & (y0 <= y1)).all())
+
+
+def prompts(masks: torch.Tensor, boxes: torch.Tensor) -> StackPrompts:
+    return StackPrompts(masks[None], boxes[None], torch.zeros(1, *boxes.shape[:2], 4))
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.float32, (2, 3, 2, 2), elements=VALUES), arrays(np.float32, (2, 3, 6, 5), elements=VALUES))
+def test_any_values_are_boxes_within_the_image_alone_and_together_with_any_mask(raw, masks):
+    learned = boxes_of(torch.from_numpy(raw))
+    assert learned.shape == (2, 3, 4)
+    assert is_valid(learned)
+    assert is_valid(tight_boxes(torch.from_numpy(masks))[0])
+    assert is_valid(fused_boxes(prompts(torch.from_numpy(masks), learned)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(st.integers(0, 7), st.integers(0, 7)), st.tuples(st.integers(0, 7), st.integers(0, 7)))
+def test_the_box_of_a_mask_is_tight(one, other):
+    (top, bottom), (left, right) = sorted((one[0], other[0])), sorted((one[1], other[1]))
+    mask = torch.full((8, 8), -1.0)
+    mask[top : bottom + 1, left : right + 1] = 1.0
+    box, there = tight_boxes(mask)
+    assert there
+    torch.testing.assert_close(box, torch.tensor([left, top, right + 1, bottom + 1]) / 8)
+
+
+def test_an_empty_mask_leaves_the_learnt_box_where_it_is_and_another_meets_it_halfway():
+    learned = torch.tensor([[[0.5, 0.5, 1.0, 0.75]], [[0.5, 0.5, 1.0, 0.75]]])
+    masks = torch.full((2, 1, 8, 8), -1.0)
+    masks[1, 0, 2:6, 4:8] = 1.0
+    fused = fused_boxes(prompts(masks, learned))[0]
+    torch.testing.assert_close(fused[0], learned[0])
+    torch.testing.assert_close(fused[1, 0], torch.tensor([0.5, 0.375, 1.0, 0.75]))
+
+
+def test_a_learnt_box_is_moved_by_its_gradient():
+    raw = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    (boxes_of(raw) - torch.tensor([0.1, 0.2, 0.9, 0.8])).abs().sum().backward()
+    assert raw.grad.abs().min() > 0
