@@ -128,5 +128,5 @@ def _stacked(slices: Tensor, depth: int) -> Tensor:
 
 
 def _finer_than_embedding(trunk: nn.Module, *, newer: bool) -> tuple[int, ...]:
-    """Return the blocks that finer levels look at: of SAM all of its levels, of SAM 2 those finer than its embedding."""
+    """Return the blocks that finer levels look at: all levels of a SAM, those finer than its embedding of a SAM 2."""
     return levels(trunk)[2:] if newer else levels(trunk)

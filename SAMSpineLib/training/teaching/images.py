@@ -18,7 +18,7 @@ from SAMSpineLib.io.nifti_nrrd import stem_of
 from SAMSpineLib.io.numbering import numbering_called, read_named_labels
 from SAMSpineLib.io.reading import read_with_notices
 from SAMSpineLib.labels import spine_labels
-from SAMSpineLib.models.sam2rad.taught import TaughtStructure
+from SAMSpineLib.models.taught_file import TaughtStructure
 from SAMSpineLib.volume import Volume
 
 # Values of structures that the label table lacks: a name has the same one in every taught model.

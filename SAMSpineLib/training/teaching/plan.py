@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from SAMSpineLib.models.sam.promptable import SamPromptable
 from SAMSpineLib.models.sam2rad.config import Sam2RadConfig
-from SAMSpineLib.models.sam2rad.taught import TaughtStructure, fingerprint
+from SAMSpineLib.models.taught_file import TaughtStructure, fingerprint
 from SAMSpineLib.training.recipes import Recipe
 from SAMSpineLib.training.teaching.images import TeachImage, Wanted
 

@@ -16,10 +16,10 @@ from SAMSpineLib.models.build import build_promptable
 from SAMSpineLib.models.protocols import Promptable
 from SAMSpineLib.models.sam.promptable import SamPromptable
 from SAMSpineLib.models.sam2rad.segmenter import TaughtSam
-from SAMSpineLib.models.sam2rad.taught import TaughtStructure
 from SAMSpineLib.models.store.adding import TAUGHT_KIND, Given, add_checkpoint
 from SAMSpineLib.models.store.model_store import ModelStore
 from SAMSpineLib.models.store.resolving import user_store
+from SAMSpineLib.models.taught_file import TaughtStructure
 from SAMSpineLib.stack import stack_along
 from SAMSpineLib.training.teaching.images import FIRST_NEW_VALUE, TeachImage, Wanted, new_structure
 from SAMSpineLib.training.teaching.plan import RECIPE, TeachPlan

@@ -23,14 +23,8 @@ from SAMSpineLib.models.sam2rad.config import LINEAR, PYRAMID, Sam2RadConfig
 from SAMSpineLib.models.sam2rad.network import ManualPrompts, Sam2Rad
 from SAMSpineLib.models.sam2rad.prompt_predictor import PromptPredictor
 from SAMSpineLib.models.sam2rad.segmenter import TaughtSam
-from SAMSpineLib.models.sam2rad.taught import (
-    TaughtCard,
-    TaughtStructure,
-    fingerprint,
-    load_taught,
-    read_card,
-    save_taught,
-)
+from SAMSpineLib.models.sam2rad.taught import TaughtCard, load_taught, read_card, save_taught
+from SAMSpineLib.models.taught_file import TaughtStructure, fingerprint
 from SAMSpineLib.prompts import Point
 from SAMSpineLib.stack import stack_along
 from SAMSpineLib.volume import Volume

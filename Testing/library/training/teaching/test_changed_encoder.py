@@ -14,7 +14,8 @@ from SAMSpineLib.models.sam.sam_backbone import SamBackbone
 from SAMSpineLib.models.sam2rad.config import Sam2RadConfig
 from SAMSpineLib.models.sam2rad.encoder_adapters import adapted
 from SAMSpineLib.models.sam2rad.network import Sam2Rad
-from SAMSpineLib.models.sam2rad.taught import fingerprint, load_taught
+from SAMSpineLib.models.sam2rad.taught import load_taught
+from SAMSpineLib.models.taught_file import fingerprint
 from SAMSpineLib.training.teaching import teach as teaching
 from SAMSpineLib.training.teaching.plan import SMALL_RANK
 from SAMSpineLib.training.teaching.teach import teach

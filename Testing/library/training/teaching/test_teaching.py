@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from SAMSpineLib.errors import LabelError, VolumeError
 from SAMSpineLib.io import read_volume, write_segmentation
 from SAMSpineLib.labels import spine_labels
-from SAMSpineLib.models.sam2rad.taught import fingerprint, load_taught, read_card
+from SAMSpineLib.models.sam2rad.taught import load_taught, read_card
+from SAMSpineLib.models.taught_file import fingerprint
 from SAMSpineLib.training.teaching import teach as teaching
 from SAMSpineLib.training.teaching.features import encode_lessons
 from SAMSpineLib.training.teaching.images import TeachImage, divided, read_images, wanted

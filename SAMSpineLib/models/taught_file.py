@@ -1,0 +1,137 @@
+"""What was taught on top of a SAM, as a file: the learnt weights alone, and a card that says which SAM they belong to.
+
+Each published system has a card of its own; how it is kept is the same for all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from SAMSpineLib.errors import ModelError
+from SAMSpineLib.labels import Label, spine_labels
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Card = TypeVar("Card")
+TAUGHT_GROUP = "taught"
+
+
+@dataclass(frozen=True)
+class TaughtStructure:
+    """A structure that was taught: the value, the name and the colour (0..255) of its label."""
+
+    value: int
+    name: str
+    colour: tuple[int, int, int] = (230, 180, 60)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> TaughtStructure:
+        """Read one from a card."""
+        return cls(row["value"], row["name"], tuple(row["colour"]))
+
+    @property
+    def label(self) -> Label:
+        """The label of that value and name: the table's, if it has one."""
+        for known in spine_labels():
+            if (known.value, known.name) == (self.value, self.name):
+                return known
+        return Label(self.value, self.name, self.name, TAUGHT_GROUP, self.colour)
+
+
+class TaughtOn(Protocol):
+    """What every card says of the SAM that a model was taught on: its name, and the fingerprint of its weights."""
+
+    @property
+    def backbone(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """See `fingerprint`."""
+        ...
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's weights in half precision, the form in which they are kept."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        kept = value.half() if value.is_floating_point() else value
+        digest.update(kept.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_taught(path: Path, learnt: Mapping[str, Tensor], kind: str, card: DataclassInstance) -> Path:
+    """Write what was learnt, in half precision, with its card; `kind` is the system's name."""
+    tensors = {name: value.detach().half().contiguous().cpu() for name, value in learnt.items()}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, {"kind": kind, "card": json.dumps(asdict(card))})
+    partial.replace(path)
+    return path
+
+
+def read_taught(path: Path, kind: str, card_of: Callable[[dict[str, Any]], Card]) -> tuple[dict[str, Tensor], Card]:
+    """Return the learnt weights of a file of a kind, and its card.
+
+    Raises:
+        ModelError: if the file is missing, damaged or of another kind.
+    """
+    try:
+        with safe_open(path, "pt") as handle:
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - it is no dict
+            metadata = dict(handle.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        msg = f"The taught model '{path}' is missing or damaged ({error}); restore the file or teach it anew"
+        raise ModelError(msg) from error
+    try:
+        if metadata["kind"] != kind:
+            raise KeyError(kind)
+        return tensors, card_of(json.loads(metadata["card"]))
+    except (KeyError, TypeError, ValueError) as error:
+        msg = (
+            f"'{path}' is no taught model of SAMSpine (its card lacks or garbles {error}); choose a file made by Teach"
+        )
+        raise ModelError(msg) from error
+
+
+def check_backbone(path: Path, card: TaughtOn, backbone: nn.Module) -> None:
+    """Refuse a SAM on which a model was not taught.
+
+    Raises:
+        ModelError: if it is not the one of the card.
+    """
+    if fingerprint(backbone) != card.fingerprint:
+        msg = (
+            f"'{path.name}' was taught on '{card.backbone}' with the weights {card.fingerprint[:12]}..., and these are "
+            f"others; choose that model, or teach anew on this one"
+        )
+        raise ModelError(msg)
+
+
+def fill(network: nn.Module, wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Give a network what it has learnt; all else stays.
+
+    Args:
+        network: to be filled.
+        wanted: all that it learns, by name.
+        tensors: of a file.
+        path: of that file, for the message.
+
+    Raises:
+        ModelError: if the file holds anything else.
+    """
+    if {name: one.shape for name, one in tensors.items()} != {name: one.shape for name, one in wanted.items()}:
+        msg = f"The taught model '{path}' does not hold the weights that its card describes; restore it or teach anew"
+        raise ModelError(msg)
+    network.load_state_dict({name: one.float() for name, one in tensors.items()}, strict=False)
