@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +60,20 @@ class Stack:
         matrix[:3, 3] = corner + (matrix[:3, 0] + matrix[:3, 1]) / 2
         return Grid((1, height, width), matrix)
 
+    def block(self, first: int, count: int, shape: tuple[int, int]) -> Grid:
+        """Return some slices after each other, from number `first` on, as one grid (count, H, W)."""
+        return Grid((count, *shape), self.grid(first, shape).ijk_to_ras)
+
+    def spaced(self, apart: float) -> Stack:
+        """Return slices of the same size and place that are about `apart` mm from each other.
+
+        There are none between those that a stack has: where those are further apart, they stay as they are.
+        """
+        step = float(np.linalg.norm(self.step))
+        count = max(1, min(self.count, round(self.count * step / apart)))
+        wider = self.step * (self.count / count)
+        return replace(self, count=count, middle=self.middle + (wider - self.step) / 2, step=wider)
+
     def parallel(self, other: Stack) -> bool:
         """Tell whether another stack has the same slices."""
         mine, theirs = (np.stack([one.middle, one.right, one.down, one.step]) for one in (self, other))
@@ -79,9 +93,20 @@ def stack_along(grid: Grid, normal: Ras | None = None) -> Stack:
     """
     if normal is None:
         return _own(grid, _acquired(grid))
+    best, along = _facing(grid, normal)
+    return _own(grid, best) if along >= ALIGNED else _oblique(grid, np.round(np.asarray(normal), 4))
+
+
+def own_stack(grid: Grid, normal: Ras) -> Stack:
+    """Return those of a volume's own slices, along any of its axes, that face a direction (RAS, of length 1) best."""
+    return _own(grid, _facing(grid, normal)[0])
+
+
+def _facing(grid: Grid, normal: Ras) -> tuple[int, float]:
+    """Return the axis (I, J, K) whose slices face a direction best, and how well (cosine)."""
     along = [abs(float(np.dot(_normal_of(grid, axis), normal))) for axis in range(3)]
     best = int(np.argmax(along))
-    return _own(grid, best) if along[best] >= ALIGNED else _oblique(grid, np.round(np.asarray(normal), 4))
+    return best, along[best]
 
 
 def _acquired(grid: Grid) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SAMSpineLib.resampling import sample
-from SAMSpineLib.stack import Stack, stack_along
+from SAMSpineLib.stack import Stack, own_stack, stack_along
 from SAMSpineLib.volume import Grid
 
 LAYOUTS = {
@@ -74,3 +74,33 @@ def test_oblique_slices_hold_every_voxel_and_are_the_same_from_every_click() -> 
 def test_a_place_outside_belongs_to_the_nearest_slice() -> None:
     stack: Stack = stack_along(a_grid(LAYOUTS["RAS"]))
     assert (stack.index_at((0, 0, -999)), stack.index_at((0, 0, 999))) == (0, 6)
+
+
+def test_slices_that_are_further_apart_fill_the_same_volume() -> None:
+    grid = a_grid(LAYOUTS["LPS"])
+    stack = stack_along(grid, (1.0, 0.0, 0.0))
+    wider = stack.spaced(2.4)
+    assert (stack.count, wider.count) == (11, 4)
+    for one, sign in ((stack, -1), (wider, -1), (stack, 1), (wider, 1)):
+        edge = one.middle + (one.count - 1) / 2 * one.step + sign * one.count / 2 * one.step
+        here = stack.middle + (stack.count - 1) / 2 * stack.step + sign * stack.count / 2 * stack.step
+        assert edge == pytest.approx(here)
+    assert stack.spaced(0.1).parallel(stack)
+
+
+def test_slices_as_one_block_lie_where_each_lies_alone() -> None:
+    grid = a_grid(LAYOUTS["head down"])
+    stack = stack_along(grid)
+    values = np.random.default_rng(0).normal(size=grid.shape).astype(np.float32)
+    block = sample(values, grid, stack.block(2, 3, (9, 11)), fill=np.nan)
+    for place, index in enumerate((2, 3, 4)):
+        np.testing.assert_allclose(block[place], sample(values, grid, stack.grid(index, (9, 11)), fill=np.nan)[0])
+
+
+def test_the_volumes_own_slices_that_face_a_direction_best_are_found_in_a_tilted_scan() -> None:
+    angle = np.deg2rad(20)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    grid = a_grid(turn @ LAYOUTS["LPS"])
+    assert own_stack(grid, (0.0, 0.0, 1.0)).parallel(stack_along(grid))
+    assert own_stack(grid, (1.0, 0.0, 0.0)).count == 11
+    assert stack_along(grid, (0.0, 0.0, 1.0)).count > 7
