@@ -19,7 +19,9 @@ from SAMSpineLib.models.store.stored_model import StoredModel
 
 if TYPE_CHECKING:
     from SAMSpineLib.models.localiser.localiser import VolumeLocaliser
+    from SAMSpineLib.models.masksam.prompter import MaskSamPrompter
     from SAMSpineLib.models.protocols import Promptable
+    from SAMSpineLib.models.sam.promptable import SamPromptable
 
 Model = TypeVar("Model")
 DEFAULT_MODEL = "ct-sam3d-small"
@@ -101,14 +103,10 @@ MODELS: dict[str, Callable[[StoredModel, str, Precision], Promptable]] = {
 
 def build_taught_model(model: StoredModel, device: str, precision: Precision) -> Promptable:
     """Return a taught model on the SAM that its card names."""
-    from SAMSpineLib.models.sam.promptable import SamPromptable
     from SAMSpineLib.models.sam2rad.segmenter import TaughtSam
     from SAMSpineLib.models.sam2rad.taught import load_taught, read_card
 
-    sam = _built(MODELS, read_card(model.path).backbone, None, (device, precision))
-    if not isinstance(sam, SamPromptable):
-        msg = f"'{model.name}' says that it was taught on '{sam.name}', which is no SAM: its file is not of ours"
-        raise ModelError(msg)
+    sam = build_backbone(read_card(model.path).backbone, device=device, precision=precision)
     network, card = load_taught(model.path, sam.backbone.network)
     return TaughtSam(network, card, sam, model.name)
 
@@ -149,11 +147,51 @@ def build_localiser(
     return _built(LOCALISERS, name, weights, (device, precision))
 
 
+def build_backbone(
+    name: str, *, image_size: int | None = None, device: str = "cpu", precision: Precision = "auto"
+) -> SamPromptable:
+    """Build a SAM on which something else is, or will be, taught.
+
+    Args:
+        name: a SAM of `samspine models list`.
+        image_size: side (pixels) of the square that it shall see; None for that of its training.
+        device: a torch device.
+        precision: in which its image encoder computes.
+
+    Raises:
+        ModelError: as `build_promptable` does; also if it is no SAM, or none for images of that size.
+    """
+    from SAMSpineLib.models.sam.promptable import SamPromptable
+
+    sam = _built(MODELS, name, None, (device, precision), image_size)
+    if not isinstance(sam, SamPromptable):
+        msg = f"'{name}' is no SAM, and nothing can be taught on it: choose a SAM of `samspine models list`"
+        raise ModelError(msg)
+    return sam
+
+
+def build_masksam(path: Path, *, device: str = "cpu", precision: Precision = "auto") -> MaskSamPrompter:
+    """Build a MaskSAM from its file, on the SAM that its card names.
+
+    Raises:
+        ModelError: if the file or that SAM is missing or damaged, or its weights are not those of the card.
+    """
+    from SAMSpineLib.models.masksam.learnt import load_masksam, read_masksam
+    from SAMSpineLib.models.masksam.prompter import MaskSamPrompter
+
+    _, card = read_masksam(path)
+    size = card.config.image_size
+    sam = build_backbone(card.backbone, image_size=size, device=device, precision=precision)
+    network, card = load_masksam(path, sam.backbone.network)
+    return MaskSamPrompter(network, card, sam, path.stem, precision)
+
+
 def _built(
     known: Mapping[str, Callable[[StoredModel, str, Precision], Model]],
     name: str,
     weights: Path | None,
     where: tuple[str, Precision],
+    image_size: int | None = None,
 ) -> Model:
     architecture = architecture_of(name)
     if architecture not in known:
@@ -161,6 +199,8 @@ def _built(
         msg = f"There is no model '{name}'; choose one of: {', '.join(choice)}"
         raise ModelError(msg)
     model = weights_given(name, weights) if weights is not None else resolve(name)
+    if image_size is not None:
+        model = replace(model, image_size=image_size)
     _check_device(where[0])
     return known[architecture](model, *where)
 

@@ -48,7 +48,7 @@ CONFIGS: dict[str, MaskSamConfig] = {
     ),
     # For tests: the whole story in seconds, and no weights that are of use.
     "masksam-smoke": MaskSamConfig(
-        classes=25, queries=28, channels=128, base=16, levels=((12, 2), (8, 4)), token_grid=(8, 16), code=(2, 4, 4),
+        classes=25, queries=28, channels=128, base=16, levels=((16, 2), (16, 4)), token_grid=(8, 16), code=(2, 4, 4),
         image_size=128, depth=3, apart=6.0,
     ),
 }  # fmt: skip

@@ -18,6 +18,22 @@ from torch.nn import functional as F
 BESIDE = 0.5
 
 
+class Surroundings(nn.Conv3d):
+    """A convolution over places in a slice and in those beside it; beyond a stack there is nothing.
+
+    The empty slices before and behind are there as such: where oneDNN adds them itself, part of the gradient is left
+    at random for stacks of two slices in bfloat16 (torch 2.15).
+    """
+
+    def __init__(self, channels: int, width: int, *, groups: int = 1) -> None:
+        """Begin with weights at random."""
+        super().__init__(channels, width, 3, padding=(0, 1, 1), groups=groups)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        """Return stacks (B, width, D, H, W) for stacks (B, channels, D, H, W)."""
+        return super().forward(F.pad(input, (0, 0, 0, 0, 1, 1)))
+
+
 class DepthConvolution(nn.Module):
     """Look around each place of some slices, in the slice and in those beside it: the paper's DConvAdapter."""
 
@@ -25,7 +41,7 @@ class DepthConvolution(nn.Module):
         """Fit slices of so many channels."""
         super().__init__()
         self.down = nn.Linear(width, inner)
-        self.around = nn.Conv3d(inner, inner, 3, padding=1, groups=inner)
+        self.around = Surroundings(inner, inner, groups=inner)
         self.norm = nn.LayerNorm(inner)
         self.up = _nothing(nn.Linear(inner, width))
 
@@ -48,14 +64,14 @@ class DepthTokens(nn.Module):
         """Fit tokens of so many channels."""
         super().__init__()
         self.down = nn.Linear(width, inner)
-        self.along = nn.Conv1d(inner, inner, 3, padding=1, groups=inner)
+        self.along = nn.Conv1d(inner, inner, 3, groups=inner)
         self.up = _nothing(nn.Linear(inner, width))
 
     def forward(self, tokens: Tensor, depth: int) -> Tensor:
         """Return what is added to the tokens (B * depth, P, C) of B stacks."""
         inside = F.gelu(self.down(tokens))
         stacks = inside.unflatten(0, (-1, depth)).permute(0, 2, 3, 1)  # (B, P, C, depth)
-        seen = self.along(stacks.flatten(0, 1)).unflatten(0, stacks.shape[:2]).permute(0, 3, 1, 2)
+        seen = self.along(F.pad(stacks.flatten(0, 1), (1, 1))).unflatten(0, stacks.shape[:2]).permute(0, 3, 1, 2)
         change: Tensor = self.up(inside + F.gelu(seen.flatten(0, 1)))
         return change
 

@@ -75,7 +75,7 @@ class MaskSam(nn.Module):
         self.decoder = DecoderDepth(channels, channels // config.shrink, len(self.sam.decoder.transformer.layers))
         self.places = nn.Parameter(torch.zeros(1, channels, *config.code))
         self.kind = nn.Parameter(torch.randn(channels) * TOKEN_SCALE)
-        self.says = nn.Linear(channels, 1)
+        self.says = nn.Linear(channels, 1, bias=False)
         self.class_head = nn.Linear(channels, config.classes + 1)
         self._learning = frozenset(name for name, one in self.named_parameters() if one.requires_grad)
 
@@ -86,7 +86,8 @@ class MaskSam(nn.Module):
         embedding, *finer = (_stacked(one, depth) for one in (maps[0], *taps))
         prompts: StackPrompts = self.generator(embedding, finer)
         share = max(1, AT_ONCE // (len(pictures) * depth))
-        parts = [self._decoded(maps, prompts, one) for one in torch.arange(self.config.queries).split(share)]
+        boxes = fused_boxes(prompts)
+        parts = [self._decoded(maps, prompts, boxes, one) for one in torch.arange(self.config.queries).split(share)]
         masks, tokens = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
         weight = self.says(tokens).softmax(dim=2)
         return StackAnswer(self.class_head((weight * tokens).sum(dim=2)), masks, prompts)
@@ -102,11 +103,13 @@ class MaskSam(nn.Module):
         """Return the weights that are learnt, by name: all but the SAM's own."""
         return {name: value for name, value in self.state_dict().items() if name in self._learning}
 
-    def _decoded(self, maps: tuple[Tensor, ...], prompts: StackPrompts, which: Tensor) -> tuple[Tensor, Tensor]:
+    def _decoded(
+        self, maps: tuple[Tensor, ...], prompts: StackPrompts, boxes: Tensor, which: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the masks (B, n, D, h, w) and class tokens (B, n, D, C) of some queries."""
-        masks, boxes, kinds = prompts.masks[:, which], fused_boxes(prompts)[:, which], prompts.kinds[:, which]
+        masks, kinds = prompts.masks[:, which], prompts.kinds[:, which]
         stacks, count, depth = masks.shape[:3]
-        corners = boxes.reshape(-1, 2, 2) * self.sam.image_size - 0.5
+        corners = boxes[:, which].reshape(-1, 2, 2) * self.sam.image_size - 0.5
         labels = torch.tensor([[BOX_START, BOX_END]], dtype=torch.int32, device=corners.device)
         sparse = self.sam.embed(corners, labels.expand(len(corners), -1))
         token = (self.kind + kinds).flatten(0, 2)[:, None]

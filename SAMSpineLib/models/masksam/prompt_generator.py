@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from SAMSpineLib.errors import ModelError
 from SAMSpineLib.models.masksam.config import MaskSamConfig
+from SAMSpineLib.models.masksam.depth_adapters import Surroundings
 
 # A SAM's masks have four values for each of its embedding, along either side.
 MASK_SCALE = 4
@@ -65,7 +66,7 @@ class PromptGenerator(nn.Module):
         self.mask_head = nn.Conv3d(widths[-1], config.queries, 1)
         self.box_head = nn.Conv3d(sum(widths), config.queries, 1)
         self.kind_head = nn.Sequential(
-            nn.Conv3d(sum(widths), config.queries, 3, padding=1),
+            Surroundings(sum(widths), config.queries),
             nn.InstanceNorm3d(config.queries, affine=True),
             nn.GELU(),
         )
@@ -148,6 +149,4 @@ def _finer(channels: int, width: int) -> nn.Module:
 
 
 def _block(channels: int, width: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv3d(channels, width, 3, padding=1), nn.InstanceNorm3d(width, affine=True), nn.LeakyReLU(0.01)
-    )
+    return nn.Sequential(Surroundings(channels, width), nn.InstanceNorm3d(width, affine=True), nn.LeakyReLU(0.01))

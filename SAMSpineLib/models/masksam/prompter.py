@@ -1,0 +1,155 @@
+"""MaskSAM at work: a volume in; a label map, or a prompt for everything that is found, out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from SAMSpineLib.errors import ModelError
+from SAMSpineLib.labels import Label
+from SAMSpineLib.models.masksam.blending import between, blended
+from SAMSpineLib.models.masksam.learnt import MaskSamCard
+from SAMSpineLib.models.masksam.network import MaskSam
+from SAMSpineLib.models.precision import Precision, casting
+from SAMSpineLib.models.sam.linear import use_onednn
+from SAMSpineLib.models.sam.promptable import SamPromptable
+from SAMSpineLib.models.sam2rad.segmenter import NORMALS
+from SAMSpineLib.prompts import MaskPrompt, Point, Prompt
+from SAMSpineLib.resampling import sample_labels
+from SAMSpineLib.stack import Stack, own_stack
+from SAMSpineLib.volume import Volume
+
+LabelMap = npt.NDArray[np.unsignedinteger]
+Share = Callable[[float], None]
+
+# A place belongs to the class that claims it most, if that claims it by more than this.
+CLAIM = 0.5
+# What is found in fewer voxels than that is nothing to prompt with.
+FEWEST_VOXELS = 10
+
+
+class MaskSamPrompter:
+    """The `Prompter` that needs no other: a SAM that prompts itself."""
+
+    def __init__(
+        self, network: MaskSam, card: MaskSamCard, sam: SamPromptable, name: str, precision: Precision = "auto"
+    ) -> None:
+        """Build on the SAM that the model was taught on.
+
+        Args:
+            network: what was taught.
+            card: what is known of it.
+            sam: the SAM of its card, which shows it a volume.
+            name: of the model.
+            precision: in which it computes.
+
+        Raises:
+            ModelError: if the SAM is for images of another size, or its device cannot compute in that precision.
+        """
+        if sam.backbone.image_size != network.sam.image_size:
+            sizes = f"{network.sam.image_size} pixels, and '{sam.name}' shows {sam.backbone.image_size}"
+            msg = f"'{name}' sees slices of {sizes}: build that SAM for slices of this size"
+            raise ModelError(msg)
+        self.name, self.card = name, card
+        self._device = sam.backbone.device
+        self._cast = casting(precision, str(self._device))
+        self._network, self._sam = network.to(self._device).eval(), sam
+        if self._device.type == "cpu":
+            use_onednn(self._network)
+
+    @property
+    def structures(self) -> tuple[Label, ...]:
+        """What it was taught."""
+        return tuple(one.label for one in self.card.structures)
+
+    def prompt(self, volume: Volume) -> Mapping[int, Sequence[Prompt]]:
+        """Return for each label that is found its mask, and a click where the largest piece of it is deepest."""
+        return prompts_in(self.label_map(volume), volume)
+
+    def label_map(self, volume: Volume, *, progress: Share | None = None) -> LabelMap:
+        """Return what each voxel (K, J, I) of a volume is: the value of a label, 0 where nothing is found.
+
+        Slices are looked at in windows along the axis that faces the direction of the card best, about
+        `MaskSamConfig.apart` from each other, each of them stretched to the square that the SAM sees; of what was
+        seen, no more is kept than one window holds.
+
+        Args:
+            volume: of the modality of the card, or not, at the user's risk.
+            progress: called with the share (0..1) that is done; what it raises ends the run.
+        """
+        own = own_stack(volume.grid, NORMALS[self.card.direction])
+        shown = own.spaced(self.card.config.apart)
+        values = np.array([one.value for one in self.card.structures])
+        size = _voxels(own, volume)
+        labels = np.zeros((own.count, *size), np.min_scalar_type(int(values.max())))
+        seen = between(self._scores(volume, shown, progress), shown.count, own.count)
+        for number, (first, second, share) in enumerate(seen):
+            kinds = torch.maximum(first, second).amax(dim=(1, 2)) > CLAIM
+            if bool(kinds.any()):
+                scores = torch.lerp(first[kinds], second[kinds], share)
+                labels[number] = _named(scores, values[kinds.cpu().numpy()], size)
+        if progress is not None:
+            progress(1.0)
+        found: LabelMap = sample_labels(labels, own.block(0, own.count, size), volume.grid)
+        return found
+
+    def _scores(self, volume: Volume, shown: Stack, progress: Share | None) -> Iterator[Tensor]:
+        """Return the scores (K, h, w) of all classes on each slice of a stack, one after the other."""
+        pictures: dict[int, Tensor] = {}
+        side = self._network.sam.image_size
+
+        def answer(window: range) -> Tensor:
+            if progress is not None:
+                progress(window.start / shown.count)
+            for gone in pictures.keys() - set(window):
+                del pictures[gone]
+            for number in window:
+                if number not in pictures:
+                    picture = self._sam.picture(volume, shown.grid(number, (side, side)))
+                    pictures[number] = torch.from_numpy(np.ascontiguousarray(picture))
+            stack = torch.stack([pictures[number] for number in window])[None].to(self._device)
+            with torch.inference_mode(), self._cast():
+                scores: Tensor = self._network(stack).scores()[0].float()
+            return scores.transpose(0, 1)
+
+        return blended(shown.count, self.card.config.depth, answer)
+
+
+def prompts_in(labels: LabelMap, volume: Volume) -> dict[int, list[Prompt]]:
+    """Return prompts for each value of a label map (K, J, I): its mask, and a click in its largest piece."""
+    prompts: dict[int, list[Prompt]] = {}
+    for value, box in enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1):
+        if box is None:
+            continue
+        mask = labels[box] == value
+        if mask.sum() < FEWEST_VOXELS:
+            continue
+        k, j, i = box
+        grid = volume.grid.crop((i.start, i.stop - 1, j.start, j.stop - 1, k.start, k.stop - 1))
+        pieces, _ = ndimage.label(mask)
+        largest = pieces == np.bincount(pieces[mask]).argmax()
+        depth = ndimage.distance_transform_edt(np.pad(largest, 1), sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1]
+        x, y, z = grid.to_ras(np.unravel_index(int(depth.argmax()), depth.shape)[::-1]).tolist()
+        prompts[value] = [MaskPrompt(mask, grid), Point((x, y, z))]
+    return prompts
+
+
+def _named(scores: Tensor, values: npt.NDArray[np.int_], size: tuple[int, int]) -> LabelMap:
+    """Return the labels of a slice (H, W) from scores (n, h, w) of some of them."""
+    fine = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
+    best, which = fine.max(dim=0)
+    named: LabelMap = np.where((best > CLAIM).cpu().numpy(), values[which.cpu().numpy()], 0)
+    return named
+
+
+def _voxels(own: Stack, volume: Volume) -> tuple[int, int]:
+    """Return how many voxels (rows, columns) of a volume its own slices have."""
+    steps = volume.grid.ras_to_ijk[:3, :3] @ np.stack([own.down, own.right], axis=1)
+    rows, columns = np.rint(np.abs(steps).max(axis=0)).astype(int).tolist()
+    return rows, columns
