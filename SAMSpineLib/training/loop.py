@@ -17,7 +17,7 @@ from SAMSpineLib.models.weights import is_part, load_weights, save_weights
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.checkpoint import TrainingState
 from SAMSpineLib.training.recipes import Recipe
-from SAMSpineLib.training.tasks import Task, task_of
+from SAMSpineLib.training.tasks import Task, TaskOnSam, task_of
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -63,7 +63,10 @@ def train(
                     saved = time.monotonic()
     finally:  # also when the user presses Ctrl-C: what was learnt stays
         state.save(checkpoint)
-    return save_weights(folder / f"{recipe.model}.safetensors", state.average, {"model": recipe.model})
+    result = folder / f"{recipe.model}.safetensors"
+    if isinstance(task, TaskOnSam):
+        return task.keep(state.average, result)
+    return save_weights(result, state.average, {"model": recipe.model})
 
 
 def columns_of(task: Task) -> tuple[str, ...]:
@@ -75,7 +78,9 @@ def _start(task: Task, recipe: Recipe, start: Path | None) -> TrainingState:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     network = task.network()
-    if start is not None:
+    if start is not None and isinstance(task, TaskOnSam):
+        task.begin(network, start)
+    elif start is not None:
         load_weights(start, network, may_lack=recipe.only)
     if recipe.only:
         _freeze_but(network, recipe.only)
@@ -90,10 +95,11 @@ def _start(task: Task, recipe: Recipe, start: Path | None) -> TrainingState:
 
 
 def _freeze_but(network: nn.Module, part: str) -> None:
-    """Let nothing be learnt but one part of a network."""
-    weights = dict(network.named_parameters())
+    """Let nothing be learnt but one part of a network; what is not learnt anyway stays so."""
+    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     if not any(is_part(name, part) for name in weights):
-        msg = f"The network has no part '{part}', it has: {', '.join(name for name, _ in network.named_children())}"
+        parts = dict.fromkeys(name.partition(".")[0] for name in weights)
+        msg = f"The network has no part '{part}', it has: {', '.join(parts)}"
         raise ModelError(msg)
     for name, weight in weights.items():
         weight.requires_grad_(is_part(name, part))

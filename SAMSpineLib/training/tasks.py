@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.localiser_task import LocaliserTask
+from SAMSpineLib.training.masksam.task import MaskSamTask
 from SAMSpineLib.training.prompt_task import PromptTask
-from SAMSpineLib.training.recipes import LocaliserRecipe, PromptRecipe, Recipe, SliceRecipe
+from SAMSpineLib.training.recipes import LocaliserRecipe, MaskSamRecipe, PromptRecipe, Recipe, SliceRecipe
 from SAMSpineLib.training.slice_task import SliceTask
 
 
@@ -33,10 +35,24 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class TaskOnSam(Task, Protocol):
+    """A network that is learnt on top of a SAM, whose file holds no weights but its own."""
+
+    def begin(self, network: Any, start: Path) -> None:
+        """Fill the network with what a file holds."""
+        ...
+
+    def keep(self, network: Any, path: Path) -> Path:
+        """Write what was learnt, and which SAM it belongs to."""
+        ...
+
+
 TASKS: dict[type[Recipe], Callable[[Any, Sequence[Case]], Task]] = {
     PromptRecipe: PromptTask,
     LocaliserRecipe: LocaliserTask,
     SliceRecipe: SliceTask,
+    MaskSamRecipe: MaskSamTask,
 }
 
 
