@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from SAMSpineLib.models.sam.networks import PIXEL_MEAN, PIXEL_STD
+from SAMSpineLib.models.sam.frozen_encoder import FrozenEncoder
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BOX_START, BOX_END = 2, 3  # the labels of a box's corners
 
 
-class FrozenSam(nn.Module):
+class FrozenSam(FrozenEncoder):
     """Embed prompts and decode masks with a SAM's own modules.
 
     All are copies, of which the mask decoder's may be changed.
@@ -28,27 +28,12 @@ class FrozenSam(nn.Module):
 
     def __init__(self, network: Sam | SAM2Base, *, encoding: bool = False) -> None:
         """Take what is needed of a network, which stays as it is; its image encoder only for `encoding`."""
-        super().__init__()
+        super().__init__(network, encoding=encoding)
         source: Any = network
-        self.newer = hasattr(source, "sam_mask_decoder")
         encoder = source.sam_prompt_encoder if self.newer else source.prompt_encoder
         decoder = source.sam_mask_decoder if self.newer else source.mask_decoder
         self.prompts: Any = copy.deepcopy(encoder).requires_grad_(requires_grad=False)
         self.decoder: Any = copy.deepcopy(decoder).requires_grad_(requires_grad=False)
-        self.encoder: Any = (
-            copy.deepcopy(source.image_encoder).requires_grad_(requires_grad=False) if encoding else None
-        )
-        self.image_size = int(source.image_size if self.newer else source.image_encoder.img_size)
-        alone = source.no_mem_embed.detach()[0, :, :, None] if self.newer else torch.zeros(1)
-        for name, value in (("mean", PIXEL_MEAN), ("deviation", PIXEL_STD)):
-            self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
-        self.register_buffer("no_memory", alone.clone().reshape(1, -1, 1, 1))
-
-    @property
-    def trunk(self) -> nn.Module:
-        """What of the image encoder has the attention: all of SAM's, of SAM 2 without what makes the pyramid."""
-        found: nn.Module = self.encoder.trunk if self.newer else self.encoder
-        return found
 
     def encode(self, pictures: Sequence[Tensor], changed: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the feature maps (B, C, H, W), coarse to fine, of B slices.
@@ -63,42 +48,25 @@ class FrozenSam(nn.Module):
         inside = {f"trunk.{name}": value for name, value in changed.items()}
         return self._maps(functional_call(self.encoder, inside, (image,))["backbone_fpn"])
 
-    def images(self, pictures: Sequence[Tensor]) -> Tensor:
-        """Return slices as they are shown, (H, W) of grey values 0..255, as the network sees them: (B, 3, S, S)."""
-        return torch.stack([self._prepared(one) for one in pictures])
-
     def pyramid(self, stages: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the feature maps (B, C, H, W), coarse to fine, of what the trunk has made of B slices.
 
         Args:
             stages: (B, H_i, W_i, C_i) coarse to fine; of SAM the last block's, of SAM 2 those of all stages.
         """
-        fine_first = [one.permute(0, 3, 1, 2) for one in reversed(stages)]
-        if not self.newer:
-            return (self.encoder.neck(fine_first[-1]),)
-        maps = self.encoder.neck(fine_first)[0]
-        return self._maps(maps[: len(maps) - self.encoder.scalp])
+        maps = self.necked(stages)
+        return self._maps(maps[::-1]) if self.newer else maps
 
     def _maps(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return what the mask decoder of a SAM 2 takes, coarse to fine, of a pyramid, fine to coarse."""
         *fine, embedding = pyramid
         return embedding, self.decoder.conv_s1(fine[1]), self.decoder.conv_s0(fine[0])
 
-    def _prepared(self, picture: Tensor) -> Tensor:
-        """Return a picture as (3, S, S), with the colours that were in training; what is left of the square is 0."""
-        shown = (picture - self.get_buffer("mean")) / self.get_buffer("deviation")
-        height, width = picture.shape
-        return F.pad(shown, (0, self.image_size - width, 0, self.image_size - height))
-
     @property
     def no_mask(self) -> Tensor:
         """The dense prompt (1, C, 1, 1) that says nothing."""
         none: Tensor = self.prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
         return none
-
-    def alone(self, embedding: Tensor) -> Tensor:
-        """Return the embedding (B, C, H, W) of slices that stand alone: a SAM 2 is told that it remembers nothing."""
-        return embedding + self.get_buffer("no_memory") if self.newer else embedding
 
     def embed(self, points: Tensor, labels: Tensor) -> Tensor:
         """Return the prompts (B, P + 1, C) for points (B, P, 2; pixels of the image) with labels (B, P).
