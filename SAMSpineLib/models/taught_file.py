@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Card = TypeVar("Card")
+Shape = TypeVar("Shape")
 TAUGHT_GROUP = "taught"
 
 
@@ -60,6 +61,43 @@ class TaughtOn(Protocol):
     def fingerprint(self) -> str:
         """See `fingerprint`."""
         ...
+
+
+@dataclass(frozen=True)
+class LearntCard(Generic[Shape]):
+    """What is known of a network that was learnt for the table's structures, slice by slice.
+
+    Attributes:
+        structures: in the order of the classes.
+        backbone: name of the SAM that it was taught on.
+        fingerprint: of that SAM's weights; see `fingerprint`.
+        config: shape of what was learnt.
+        direction: in which slices were cut: `axial`, `sagittal` or `coronal`, along the volume's nearest axis.
+        modality: of the images, as `Volume.modality` says it.
+        seed: of the run.
+        figures: what was measured of it, by name.
+    """
+
+    structures: tuple[TaughtStructure, ...]
+    backbone: str
+    fingerprint: str
+    config: Shape
+    direction: str = "sagittal"
+    modality: str = "CT"
+    seed: int = 1
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], shape: Callable[..., Shape]) -> LearntCard[Shape]:
+        """Read one from a file; `shape` makes the shape of its fields."""
+        structures = tuple(TaughtStructure.of(one) for one in row["structures"])
+        config = {name: _tupled(value) for name, value in row["config"].items()}
+        return cls(**{**row, "structures": structures, "config": shape(**config)})
+
+
+def _tupled(value: Any) -> Any:
+    """Return lists, which JSON makes of tuples, as tuples again."""
+    return tuple(_tupled(one) for one in value) if isinstance(value, list) else value
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,38 +9,14 @@ from torch import Tensor
 
 from SAMSpineLib.models.masksam.config import MaskSamConfig
 from SAMSpineLib.models.masksam.network import MaskSam
-from SAMSpineLib.models.taught_file import TaughtStructure, check_backbone, fill, read_taught, write_taught
+from SAMSpineLib.models.taught_file import LearntCard, check_backbone, fill, read_taught, write_taught
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
     from segment_anything.modeling import Sam
 
 KIND = "masksam"
-
-
-@dataclass(frozen=True)
-class MaskSamCard:
-    """What is known of a model.
-
-    Attributes:
-        structures: in the order of the classes.
-        backbone: name of the SAM that it was taught on.
-        fingerprint: of that SAM's weights; see `taught_file.fingerprint`.
-        config: shape of what was learnt.
-        direction: in which slices were cut: `axial`, `sagittal` or `coronal`, along the volume's nearest axis.
-        modality: of the images, as `Volume.modality` says it.
-        seed: of the run.
-        figures: what was measured of it, by name.
-    """
-
-    structures: tuple[TaughtStructure, ...]
-    backbone: str
-    fingerprint: str
-    config: MaskSamConfig
-    direction: str = "sagittal"
-    modality: str = "CT"
-    seed: int = 1
-    figures: dict[str, float] = field(default_factory=dict)
+MaskSamCard = LearntCard[MaskSamConfig]
 
 
 def save_masksam(path: Path, network: MaskSam, card: MaskSamCard) -> Path:
@@ -72,12 +47,4 @@ def load_masksam(path: Path, backbone: Sam | SAM2Base) -> tuple[MaskSam, MaskSam
 
 
 def _card(row: dict[str, Any]) -> MaskSamCard:
-    config: dict[str, Any] = row["config"]
-    shape = {
-        **config,
-        "levels": tuple(tuple(one) for one in config["levels"]),
-        "token_grid": tuple(config["token_grid"]),
-        "code": tuple(config["code"]),
-    }
-    structures = tuple(TaughtStructure.of(one) for one in row["structures"])
-    return MaskSamCard(**{**row, "structures": structures, "config": MaskSamConfig(**shape)})
+    return MaskSamCard.of(row, MaskSamConfig)
