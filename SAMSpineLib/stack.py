@@ -74,6 +74,12 @@ class Stack:
         wider = self.step * (self.count / count)
         return replace(self, count=count, middle=self.middle + (wider - self.step) / 2, step=wider)
 
+    def voxels(self, grid: Grid) -> tuple[int, int]:
+        """Return how many voxels of a volume's grid (rows, columns) lie along the sides of its own slices."""
+        steps = grid.ras_to_ijk[:3, :3] @ np.stack([self.down, self.right], axis=1)
+        rows, columns = np.rint(np.abs(steps).max(axis=0)).astype(int).tolist()
+        return rows, columns
+
     def parallel(self, other: Stack) -> bool:
         """Tell whether another stack has the same slices."""
         mine, theirs = (np.stack([one.middle, one.right, one.down, one.step]) for one in (self, other))

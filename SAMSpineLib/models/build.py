@@ -19,6 +19,7 @@ from SAMSpineLib.models.store.stored_model import StoredModel
 
 if TYPE_CHECKING:
     from SAMSpineLib.models.localiser.localiser import VolumeLocaliser
+    from SAMSpineLib.models.ma_sam.segmenter import MaSamSegmenter
     from SAMSpineLib.models.masksam.prompter import MaskSamPrompter
     from SAMSpineLib.models.protocols import Promptable
     from SAMSpineLib.models.sam.promptable import SamPromptable
@@ -184,6 +185,22 @@ def build_masksam(path: Path, *, device: str = "cpu", precision: Precision = "au
     sam = build_backbone(card.backbone, image_size=size, device=device, precision=precision)
     network, card = load_masksam(path, sam.backbone.network)
     return MaskSamPrompter(network, card, sam, path.stem, precision)
+
+
+def build_ma_sam(path: Path, *, device: str = "cpu", precision: Precision = "auto") -> MaSamSegmenter:
+    """Build an MA-SAM from its file, on the SAM that its card names.
+
+    Raises:
+        ModelError: if the file or that SAM is missing or damaged, or its weights are not those of the card.
+    """
+    from SAMSpineLib.models.ma_sam.learnt import load_ma_sam, read_ma_sam
+    from SAMSpineLib.models.ma_sam.segmenter import MaSamSegmenter
+
+    _, card = read_ma_sam(path)
+    size = card.config.image_size
+    sam = build_backbone(card.backbone, image_size=size, device=device, precision=precision)
+    network, card = load_ma_sam(path, sam.backbone.network)
+    return MaSamSegmenter(network, card, sam, path.stem, precision)
 
 
 def _built(

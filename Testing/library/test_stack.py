@@ -104,3 +104,13 @@ def test_the_volumes_own_slices_that_face_a_direction_best_are_found_in_a_tilted
     assert own_stack(grid, (0.0, 0.0, 1.0)).parallel(stack_along(grid))
     assert own_stack(grid, (1.0, 0.0, 0.0)).count == 11
     assert stack_along(grid, (0.0, 0.0, 1.0)).count > 7
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("normal", [(0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
+def test_a_slice_with_as_many_pixels_as_voxels_holds_each_of_them(layout: str, normal: tuple[float, ...]) -> None:
+    grid = a_grid(LAYOUTS[layout])
+    own = own_stack(grid, normal)
+    numbers = np.arange(np.prod(grid.shape)).reshape(grid.shape)
+    block = sample(numbers, grid, own.block(0, own.count, own.voxels(grid)), fill=-1, order=0)
+    assert sorted(block.ravel()) == sorted(numbers.ravel())

@@ -86,7 +86,7 @@ class MaskSamPrompter:
         own = own_stack(volume.grid, NORMALS[self.card.direction])
         shown = own.spaced(self.card.config.apart)
         values = np.array([one.value for one in self.card.structures])
-        size = _voxels(own, volume)
+        size = own.voxels(volume.grid)
         labels = np.zeros((own.count, *size), np.min_scalar_type(int(values.max())))
         seen = between(self._scores(volume, shown, progress), shown.count, own.count)
         for number, (first, second, share) in enumerate(seen):
@@ -146,10 +146,3 @@ def _named(scores: Tensor, values: npt.NDArray[np.int_], size: tuple[int, int]) 
     best, which = fine.max(dim=0)
     named: LabelMap = np.where((best > CLAIM).cpu().numpy(), values[which.cpu().numpy()], 0)
     return named
-
-
-def _voxels(own: Stack, volume: Volume) -> tuple[int, int]:
-    """Return how many voxels (rows, columns) of a volume its own slices have."""
-    steps = volume.grid.ras_to_ijk[:3, :3] @ np.stack([own.down, own.right], axis=1)
-    rows, columns = np.rint(np.abs(steps).max(axis=0)).astype(int).tolist()
-    return rows, columns
