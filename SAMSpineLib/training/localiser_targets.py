@@ -39,6 +39,15 @@ class LocaliserTarget:
     ribs: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
 
 
+def level_kinds() -> npt.NDArray[np.int64]:
+    """Return which of `LEVEL_VALUES` each label value is taught as, -1 for none; the last one is for all above."""
+    lookup = np.full(max(*LEVEL_VALUES, *TAUGHT_AS) + 2, -1, np.int64)
+    lookup[list(LEVEL_VALUES)] = np.arange(len(LEVEL_VALUES))
+    for value, stand_in in TAUGHT_AS.items():
+        lookup[value] = lookup[stand_in]
+    return lookup
+
+
 def vertebra_centre(mask: npt.NDArray[np.bool_], spacing: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the centre (I, J, K; continuous voxels) of a vertebra's mask (K, J, I) with `spacing` along I, J, K (mm).
 

@@ -76,6 +76,20 @@ class MaskSamRecipe(Recipe):
     side: int = 512
 
 
+@dataclass(frozen=True)
+class MaSamRecipe(Recipe):
+    """A network that is prompted by atlases, slice by slice, on a SAM that stays as it is.
+
+    `sam` is that SAM, `direction` the one in which slices are cut, `atlases` the most that prompt a slice, `side` its
+    side in pixels. Of what is learnt nothing depends on it: a first run at half the side is four times as fast.
+    """
+
+    sam: str = "sam-spine-tiny"
+    direction: str = "sagittal"
+    atlases: int = 8
+    side: int = 512
+
+
 RECIPES: dict[str, Recipe] = {
     "ct-sam3d-small": PromptRecipe("ct-sam3d-small", steps=4800, batch=2, learning_rate=1e-3, phantom_share=0.45),
     "ct-sam3d-paper": PromptRecipe("ct-sam3d-paper", steps=100_000, batch=8, learning_rate=1e-4, clip=5.0),
@@ -128,6 +142,30 @@ RECIPES: dict[str, Recipe] = {
         phantom_share=1.0,
         warmup=2,
         depth=2,
+        side=128,
+    ),
+    "ma-sam-small": MaSamRecipe(
+        "ma-sam-small", steps=4000, batch=2, learning_rate=3e-4, phantoms=250, phantom_share=0.7, warmup=200
+    ),
+    "ma-sam-small-near": MaSamRecipe(
+        "ma-sam-small",
+        steps=8000,
+        batch=4,
+        learning_rate=5e-4,
+        phantoms=250,
+        phantom_share=0.7,
+        warmup=200,
+        side=256,
+    ),
+    "ma-sam-smoke": MaSamRecipe(
+        "ma-sam-smoke",
+        steps=12,
+        batch=1,
+        learning_rate=1.5e-3,
+        phantoms=1,
+        phantom_share=1.0,
+        warmup=2,
+        atlases=3,
         side=128,
     ),
     "localiser-small": LocaliserRecipe(

@@ -28,6 +28,8 @@ STYLES = {"ct": 0.5, "magnetic resonance": 0.32, "ultrasound": 0.08, "layers": 0
 KIND_WEIGHTS = {"bone": 0.62, "disc": 0.1, "canal": 0.08, "other": 0.2}
 # A bone wanted together with its like: all vertebrae, all discs of a slice.
 WHOLE = 0.1
+# Least and largest size of a slice's pixels.
+PIXELS_MM = (0.4, 1.15)
 # Views: which patient axes a slice's rows (downwards) and columns (to the right) follow.
 VIEWS = {
     "axial": ((0, -1, 0), (-1, 0, 0)),
@@ -67,7 +69,7 @@ class SliceSampler:
         for _ in range(DRAWS):
             case = self.cases[int(rng.choice(len(self.cases), p=self._odds))]
             structure = self._choose(case, rng)
-            grid = _plane(structure, self.side, rng)
+            grid = plane_through(structure, self.side, str(rng.choice(list(VIEWS))), PIXELS_MM, rng)
             target = self._target(case, structure.value, grid, rng)
             if (target > 0.5).sum() >= SMALLEST_TARGET:
                 return Slice(self._image(case, grid, style, rng), target)
@@ -100,17 +102,27 @@ class SliceSampler:
         return as_ultrasound(plane, rng) if style == "ultrasound" else plane
 
 
-def _plane(structure: Structure, side: int, rng: np.random.Generator) -> Grid:
-    """Return a grid (1, H, W) through a structure: a view, tilted a little, of some pixel size and thickness."""
-    rows, columns = (np.array(axis, float) for axis in VIEWS[str(rng.choice(list(VIEWS)))])
+def plane_through(
+    structure: Structure, side: int, view: str, spacing: tuple[float, float], rng: np.random.Generator
+) -> Grid:
+    """Return a grid (1, H, W) through a structure: a view, tilted a little, of some pixel size and thickness.
+
+    Args:
+        structure: somewhere about the middle.
+        side: in pixels.
+        view: one of `VIEWS`.
+        spacing: the least and the largest size (mm) of a pixel.
+        rng: source of chance.
+    """
+    rows, columns = (np.array(axis, float) for axis in VIEWS[view])
     axis = rng.normal(size=3)
     turn = Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.deg2rad(rng.normal(0, 9))).as_matrix()
     if rng.random() < 0.5:
         columns = -columns
-    spacing = np.exp(rng.uniform(np.log(0.4), np.log(1.15)))
+    pixel = np.exp(rng.uniform(*np.log(spacing)))
     matrix = np.eye(4)
-    matrix[:3, 0] = turn @ columns * spacing * np.exp(rng.normal(0, 0.06))
-    matrix[:3, 1] = turn @ rows * spacing
+    matrix[:3, 0] = turn @ columns * pixel * np.exp(rng.normal(0, 0.06))
+    matrix[:3, 1] = turn @ rows * pixel
     matrix[:3, 2] = np.cross(turn @ columns, turn @ rows) * rng.choice([1.0, 2.0, 3.0, 4.0], p=[0.5, 0.2, 0.2, 0.1])
     through = structure.core if rng.random() < 0.3 else structure.places[int(rng.integers(len(structure.places)))]
     aim = rng.normal(side / 2, side / 9, 2).clip(8, side - 8)

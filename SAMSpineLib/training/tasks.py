@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.localiser_task import LocaliserTask
+from SAMSpineLib.training.ma_sam.task import MaSamTask
 from SAMSpineLib.training.masksam.task import MaskSamTask
 from SAMSpineLib.training.prompt_task import PromptTask
-from SAMSpineLib.training.recipes import LocaliserRecipe, MaskSamRecipe, PromptRecipe, Recipe, SliceRecipe
+from SAMSpineLib.training.recipes import LocaliserRecipe, MaSamRecipe, MaskSamRecipe, PromptRecipe, Recipe, SliceRecipe
 from SAMSpineLib.training.slice_task import SliceTask
 
 
@@ -53,6 +54,7 @@ TASKS: dict[type[Recipe], Callable[[Any, Sequence[Case]], Task]] = {
     LocaliserRecipe: LocaliserTask,
     SliceRecipe: SliceTask,
     MaskSamRecipe: MaskSamTask,
+    MaSamRecipe: MaSamTask,
 }
 
 

@@ -10,14 +10,14 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from SAMSpineLib.models.intensity import normalise
-from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
 from SAMSpineLib.models.sam.channels import BONE_HU
 from SAMSpineLib.prompts import Ras
 from SAMSpineLib.resampling import AIR_HU, sample, sample_labels
 from SAMSpineLib.stack import Stack, own_stack
 from SAMSpineLib.training.augmentation import in_other_contrast, scanned_otherwise
 from SAMSpineLib.training.cases import Case
-from SAMSpineLib.training.localiser_targets import TAUGHT_AS
+from SAMSpineLib.training.localiser_targets import level_kinds
+from SAMSpineLib.volume import Grid
 
 # Of what a mask shows, the network's image has so many pixels along either side; truth is read twice as fine.
 STRIDE, FINER = 4, 2
@@ -61,21 +61,18 @@ class StackSampler:
         self.cases, self.side, self.apart, self.normal = cases, side, apart, normal
         weights = np.array([case.weight for case in cases])
         self._odds = weights / weights.sum()
-        self._kinds = _kinds()
+        self._kinds = level_kinds()
 
     def draw(self, rng: np.random.Generator, depth: int) -> ShownStack:
         """Return a stack of some depth through the spine, now and then beside it."""
         case = self.cases[int(rng.choice(len(self.cases), p=self._odds))]
         stack = self._stack(case, rng, depth)
         grid = stack.block(0, depth, (self.side, self.side))
-        image = np.asarray(sample(case.image.array, case.image.grid, grid, fill=AIR_HU), np.float32)
-        shown = normalise(scanned_otherwise(image, rng), BONE_HU)
-        if rng.random() < OTHER_CONTRAST:
-            shown = in_other_contrast(shown, rng)
+        pictures = pictured(case, grid, rng)
         side = self.side // STRIDE * FINER
         marked = sample_labels(case.labels, case.image.grid, stack.block(0, depth, (side, side)))
         kinds, shares = shares_of(self._kinds[np.minimum(marked, len(self._kinds) - 1)])
-        return ShownStack((shown + 1) * np.float32(127.5), kinds, shares)
+        return ShownStack(pictures, kinds, shares)
 
     def _stack(self, case: Case, rng: np.random.Generator, depth: int) -> Stack:
         """Return the slices of a stack: of all of the volume's width, or a part, turned a little."""
@@ -103,6 +100,15 @@ class StackSampler:
         return np.asarray(places[int(rng.integers(len(places)))])
 
 
+def pictured(case: Case, grid: Grid, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return grey values 0..255 (D, H, W) of a CT on a grid, as another scanner, or another modality, would show it."""
+    image = np.asarray(sample(case.image.array, case.image.grid, grid, fill=AIR_HU), np.float32)
+    shown = normalise(scanned_otherwise(image, rng), BONE_HU)
+    if rng.random() < OTHER_CONTRAST:
+        shown = in_other_contrast(shown, rng)
+    return (shown + 1) * np.float32(127.5)
+
+
 def shares_of(marked: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Return which structures are marked, and the shares that they fill of values twice as coarse.
 
@@ -116,15 +122,6 @@ def shares_of(marked: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt
     shares = [(cells == kind).mean(axis=(2, 4), dtype=np.float32) for kind in kinds]
     empty = np.zeros((0, depth, height // FINER, width // FINER), np.float32)
     return kinds.astype(np.int64), np.stack(shares) if shares else empty
-
-
-def _kinds() -> npt.NDArray[np.int64]:
-    """Return which of `LEVEL_VALUES` each label value is taught as, -1 for none; the last one is for all above."""
-    lookup = np.full(max(*LEVEL_VALUES, *TAUGHT_AS) + 2, -1, np.int64)
-    lookup[list(LEVEL_VALUES)] = np.arange(len(LEVEL_VALUES))
-    for value, stand_in in TAUGHT_AS.items():
-        lookup[value] = lookup[stand_in]
-    return lookup
 
 
 def _centre(case: Case) -> npt.NDArray[np.float64]:

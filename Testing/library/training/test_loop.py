@@ -16,6 +16,7 @@ from SAMSpineLib.models.ct_sam3d.config import CONFIGS as PROMPT_CONFIGS
 from SAMSpineLib.models.ct_sam3d.config import TINY
 from SAMSpineLib.models.ct_sam3d.network import CTSAM3D
 from SAMSpineLib.models.localiser.config import CONFIGS as LOCALISER_CONFIGS
+from SAMSpineLib.models.ma_sam.config import CONFIGS as MA_SAM_CONFIGS
 from SAMSpineLib.models.masksam.config import CONFIGS as MASKSAM_CONFIGS
 from SAMSpineLib.models.sam.config import OWN_CONFIGS
 from SAMSpineLib.models.weights import load_weights
@@ -204,6 +205,7 @@ def test_the_click_to_suggest_is_the_deepest_place_of_what_the_neighbour_shows()
 
 def test_every_recipe_names_a_size_and_leaves_the_odds_sane():
     for recipe in RECIPES.values():
-        assert recipe.model in {**PROMPT_CONFIGS, **LOCALISER_CONFIGS, **OWN_CONFIGS, **MASKSAM_CONFIGS}
+        known = {**PROMPT_CONFIGS, **LOCALISER_CONFIGS, **OWN_CONFIGS, **MASKSAM_CONFIGS, **MA_SAM_CONFIGS}
+        assert recipe.model in known
         assert 0 < recipe.cooldown <= 1
         assert recipe.warmup < recipe.steps

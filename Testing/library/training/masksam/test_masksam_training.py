@@ -13,6 +13,7 @@ from SAMSpineLib.errors import ModelError
 from SAMSpineLib.models.build import build_backbone, build_masksam
 from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
 from SAMSpineLib.models.taught_file import fingerprint
+from SAMSpineLib.training.localiser_targets import level_kinds
 from SAMSpineLib.training.loop import train
 from SAMSpineLib.training.masksam import stacks
 from SAMSpineLib.training.masksam.stacks import StackSampler, shares_of
@@ -92,7 +93,7 @@ def test_what_is_marked_is_shared_out_and_crumbs_are_left_out():
 
 
 def test_levels_that_few_people_have_are_taught_as_their_neighbours():
-    kinds = stacks._kinds()
+    kinds = level_kinds()
     known = {value: LEVEL_VALUES[kinds[value]] for value in (1, 19, 20, 24, 25, 26, 27, 28)}
     assert known == {1: 1, 19: 19, 20: 20, 24: 24, 25: 24, 26: 26, 27: 26, 28: 19}
     assert kinds[-1] == -1
