@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from SAMSpineLib.mrml.atlases import add_segmentation
 from SAMSpineSlicer.ReviewList import ReviewList
+from SAMSpineSlicer.RunButton import RunButton
 
 
 class AutonomousSection:
@@ -14,8 +15,7 @@ class AutonomousSection:
     def __init__(self, panel: Any) -> None:
         """Take the panel: its widgets, its desk, its connection."""
         self._panel, self.ui = panel, panel.ui
-        self.isRunning = False
-        self._titles = {False: self.ui.autonomousButton.text, True: _("Cancel")}
+        self.run = RunButton(panel, self.ui.autonomousButton, self.ui.autonomousProgress)
         self.review = ReviewList(self.ui.reviewTable, panel.jump)
         self._titlesShown: tuple[str, ...] = ()
         self._connections = [
@@ -35,7 +35,7 @@ class AutonomousSection:
 
     def reset(self) -> None:
         """Take note that nothing runs any more."""
-        self._show(running=False)
+        self.run.show(running=False)
 
     def refresh(self) -> None:
         """Show the review list, and whether the buttons may be pressed."""
@@ -46,7 +46,7 @@ class AutonomousSection:
         self._showNumberings(self._panel.desk.names)
         self.ui.autonomousButton.enabled = state.inputVolume is not None
         self.ui.addAtlasButton.enabled = bool(ids)
-        self.ui.transformsButton.enabled = bool(self._panel.desk.fits) and not self.isRunning
+        self.ui.transformsButton.enabled = bool(self._panel.desk.fits) and not self.run.isRunning
 
     def _showNumberings(self, names: Any) -> None:
         """Offer the numberings to choose from; nothing is shown where there is no choice."""
@@ -59,7 +59,7 @@ class AutonomousSection:
         if titles:
             selector.setCurrentIndex(names.numbering)
         selector.blockSignals(wasBlocked)
-        selector.enabled = not self.isRunning
+        selector.enabled = not self.run.isRunning
         selector.visible = self.ui.numberingSelectorLabel.visible = bool(titles)
 
     def _onNumbering(self, number: int) -> None:
@@ -68,31 +68,19 @@ class AutonomousSection:
 
     def _onButton(self) -> None:
         panel = self._panel
-        if self.isRunning:
-            panel.tell(_("Cancelling; what is finished is kept"))
-            panel.connection.queue.post_beside(panel.desk.mirror.cancel())
+        if self.run.end(_("Cancelling; what is finished is kept")):
             return
 
         def start() -> None:
             panel.installer.check(panel.parameterNode)
             panel.bench()
-            self._show(running=True)
-            panel.desk.segment_spine(panel.parameterNode.method, self._onProgress, self._onFinished)
+            self.run.show(running=True)
+            panel.desk.segment_spine(panel.parameterNode.method, self.run.tell, self._onFinished)
 
         panel.attempt(start)
 
-    def _onProgress(self, stage: str, share: float) -> None:
-        self.ui.autonomousProgress.value = round(100 * share)
-        self.ui.autonomousProgress.format = f"{stage} %p%"
-
     def _onFinished(self, _result: Any) -> None:
-        self._show(running=False)
-
-    def _show(self, *, running: bool) -> None:
-        self.isRunning = running
-        self.ui.autonomousButton.text = self._titles[running]
-        self.ui.autonomousProgress.visible = running
-        self.ui.autonomousProgress.value = 0
+        self.run.show(running=False)
 
     def _onTransforms(self) -> None:
         self._panel.attempt(self._panel.desk.fetch_transforms)

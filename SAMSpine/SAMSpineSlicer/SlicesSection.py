@@ -4,6 +4,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from SAMSpineSlicer.RunButton import RunButton
+
 
 class SlicesSection:
     """The buttons "Other mask" and "Follow along the slices" of the panel; the second becomes "Cancel"."""
@@ -11,8 +13,7 @@ class SlicesSection:
     def __init__(self, panel: Any) -> None:
         """Take the panel: its widgets, its desk, its connection."""
         self._panel, self.ui = panel, panel.ui
-        self.isRunning = False
-        self._titles = {False: self.ui.followButton.text, True: _("Cancel")}
+        self.run = RunButton(panel, self.ui.followButton, self.ui.followProgress)
         self._toolTips = {
             button: (
                 button.toolTip,
@@ -34,14 +35,14 @@ class SlicesSection:
 
     def reset(self) -> None:
         """Take note that nothing runs any more."""
-        self._show(running=False)
+        self.run.show(running=False)
 
     def refresh(self) -> None:
         """Show whether the buttons may be pressed, and if not, why."""
         panel = self._panel
         can = panel.desk.follows(panel.parameterNode.selectedSegmentId)
-        self.ui.otherMaskButton.enabled = can and not self.isRunning
-        self.ui.followButton.enabled = can or self.isRunning
+        self.ui.otherMaskButton.enabled = can and not self.run.isRunning
+        self.ui.followButton.enabled = can or self.run.isRunning
         for button, (does, misses) in self._toolTips.items():
             button.toolTip = does if button.enabled else misses
 
@@ -50,23 +51,15 @@ class SlicesSection:
 
     def _onFollow(self) -> None:
         panel = self._panel
-        if self.isRunning:
-            panel.tell(_("Cancelling; what is finished is kept"))
-            panel.connection.queue.post_beside(panel.desk.mirror.cancel())
+        if self.run.end(_("Cancelling; what is finished is kept")):
             return
 
         def start() -> None:
             segmentId = panel.selected()
-            self._show(running=True)
+            self.run.show(running=True)
             panel.desk.follow(segmentId, self._onProgress, self.reset)
 
         panel.attempt(start)
 
     def _onProgress(self, _name: str, share: float) -> None:
-        self.ui.followProgress.value = round(100 * share)
-
-    def _show(self, *, running: bool) -> None:
-        self.isRunning = running
-        self.ui.followButton.text = self._titles[running]
-        self.ui.followProgress.visible = running
-        self.ui.followProgress.value = 0
+        self.run.tell("", share)

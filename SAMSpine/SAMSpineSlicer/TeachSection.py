@@ -5,6 +5,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from SAMSpineLib.engine.autonomous.result import TAUGHT
+from SAMSpineLib.engine.shelves import model_name_for
+from SAMSpineSlicer.RunButton import RunButton
 
 
 class TeachSection:
@@ -13,8 +15,7 @@ class TeachSection:
     def __init__(self, panel: Any) -> None:
         """Take the panel: its widgets, its desk, its connection."""
         self._panel, self.ui = panel, panel.ui
-        self.isRunning = False
-        self._titles = {False: self.ui.teachButton.text, True: _("Cancel")}
+        self.run = RunButton(panel, self.ui.teachButton, self.ui.teachProgress)
         self._connections = [
             (self.ui.teachButton, "clicked()", self._onButton),
             (self.ui.teachNameEdit, "textChanged(QString)", self._onName),
@@ -29,7 +30,7 @@ class TeachSection:
 
     def reset(self) -> None:
         """Take note that nothing runs any more."""
-        self._show(running=False)
+        self.run.show(running=False)
 
     def refresh(self) -> None:
         """Show whether the button may be pressed, and which segment it is about."""
@@ -37,34 +38,28 @@ class TeachSection:
         bench, segmentId = panel.desk.bench, panel.parameterNode.selectedSegmentId
         name = bench.label_of(segmentId).name if bench is not None and segmentId in bench.labels else ""
         self.ui.teachSegmentLabel.text = name or _("none")
-        self.ui.teachButton.enabled = self.isRunning or bool(name)
+        self.ui.teachButton.enabled = self.run.isRunning or bool(name)
 
     def _onName(self, _text: str) -> None:
         self._panel.refreshSoon()
 
     def _onButton(self) -> None:
         panel = self._panel
-        if self.isRunning:
-            panel.tell(_("Ending; the best so far is kept"))
-            panel.connection.queue.post_beside(panel.desk.mirror.cancel())
+        if self.run.end(_("Ending; the best so far is kept")):
             return
 
         def start() -> None:
             panel.installer.check(panel.parameterNode)
             segmentId = panel.selected()
-            name = self.ui.teachNameEdit.text.strip() or modelNameFor(panel.bench().label_of(segmentId).name)
+            name = self.ui.teachNameEdit.text.strip() or model_name_for(panel.bench().label_of(segmentId).name)
             complete = self.ui.teachCompleteCheckBox.checked
-            panel.desk.teach(name, [segmentId], self._onProgress, self._onFinished, complete=complete)
-            self._show(running=True)
+            panel.desk.teach(name, [segmentId], self.run.tell, self._onFinished, complete=complete)
+            self.run.show(running=True)
 
         panel.attempt(start)
 
-    def _onProgress(self, said: str, share: float) -> None:
-        self.ui.teachProgress.value = round(100 * share)
-        self.ui.teachProgress.format = f"{said} %p%"
-
     def _onFinished(self, result: Any) -> None:
-        self._show(running=False)
+        self.run.show(running=False)
         if result is None:
             return
         panel = self._panel
@@ -76,15 +71,3 @@ class TeachSection:
             "'{name}' was taught in {steps} steps and is the model now; Autonomous finds it with the method sam2rad"
         )
         panel.tell(said.format(name=result.name, steps=result.steps))
-
-    def _show(self, *, running: bool) -> None:
-        self.isRunning = running
-        self.ui.teachButton.text = self._titles[running]
-        self.ui.teachProgress.visible = running
-        self.ui.teachProgress.value = 0
-
-
-def modelNameFor(structure: str) -> str:
-    """Return a model's name for a structure: letters, digits and dashes."""
-    kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in structure.strip().lower())
-    return "-".join(part for part in kept.split("-") if part)[:60] or "taught"

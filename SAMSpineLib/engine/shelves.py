@@ -11,6 +11,7 @@ import numpy.typing as npt
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.atlas.library import AtlasLibrary, user_folder
 from SAMSpineLib.models.registry import Release, releases
+from SAMSpineLib.models.store.adding import slug
 from SAMSpineLib.models.store.resolving import user_store
 from SAMSpineLib.volume import Volume
 
@@ -32,6 +33,11 @@ def model_names() -> tuple[str, ...]:
     from SAMSpineLib.models.catalogue import at_hand
 
     return at_hand()
+
+
+def model_name_for(text: str) -> str:
+    """Return what a model may be called after a structure or a file: lower case, with dashes for what no name has."""
+    return slug(text)
 
 
 def verify_models() -> int:

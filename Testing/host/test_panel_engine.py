@@ -81,7 +81,7 @@ def test_killed_during_an_autonomous_run(alone: Any) -> None:
     alone.host.wait_until(lambda: alone.host.ui.autonomousProgress.value > 0, 60)
     kill(alone)
     alone.settle()
-    assert not alone.panel.autonomous.isRunning
+    assert not alone.panel.autonomous.run.isRunning
     assert alone.dice("L3") > 0.7
     alone.choose("L4")
     alone.click("L4")
