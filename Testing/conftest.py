@@ -99,6 +99,21 @@ def meta_files(tmp_path_factory: pytest.TempPathFactory) -> MetaFiles:
 
 
 @pytest.fixture(scope="session")
+def smoke_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give weights of the smallest SAM there is, drawn at random: what is done with it takes seconds."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("sam2")
+    from SAMSpineLib.models.sam.config import OWN_CONFIGS
+    from SAMSpineLib.models.sam.networks import build_sam2
+    from SAMSpineLib.models.weights import save_weights
+
+    torch.manual_seed(0)
+    network = build_sam2(OWN_CONFIGS["sam-spine-smoke"])
+    path = tmp_path_factory.mktemp("smoke") / "smoke.safetensors"
+    return save_weights(path, network, {"model": "sam-spine-smoke"})
+
+
+@pytest.fixture(scope="session")
 def small_sam() -> dict[str, Any]:
     """Give tensors with the names and the telling shapes of SAM's ViT-B, and almost no content."""
     torch = pytest.importorskip("torch")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Card = TypeVar("Card")
 Shape = TypeVar("Shape")
+Network = TypeVar("Network", bound="LearntOnSam")
 TAUGHT_GROUP = "taught"
 
 
@@ -100,6 +101,20 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(one) for one in value) if isinstance(value, list) else value
 
 
+class LearntOnSam(nn.Module):
+    """A network of which only a part learns: the rest is a SAM that stays as it is, and is kept in no file of ours."""
+
+    _learning: frozenset[str] = frozenset()
+
+    def remember_learning(self) -> None:
+        """Take note of what learns now; to be called when all of the network is there."""
+        self._learning = frozenset(name for name, one in self.named_parameters() if one.requires_grad)
+
+    def learnt(self) -> dict[str, Tensor]:
+        """Return the weights that are learnt, by name: all but the SAM's own."""
+        return {name: value for name, value in self.state_dict().items() if name in self._learning}
+
+
 def fingerprint(network: nn.Module) -> str:
     """Return the SHA-256 of a network's weights in half precision, the form in which they are kept."""
     digest = hashlib.sha256()
@@ -108,6 +123,45 @@ def fingerprint(network: nn.Module) -> str:
         kept = value.half() if value.is_floating_point() else value
         digest.update(kept.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class LearntFile(Generic[Shape, Network]):
+    """How the networks of a system are kept, each with a `LearntCard`.
+
+    Attributes:
+        kind: the system's name.
+        shape: makes the shape of its fields.
+        build: makes a network of a shape on a SAM.
+    """
+
+    kind: str
+    shape: Callable[..., Shape]
+    build: Callable[[Shape, Any], Network]
+
+    def save(self, path: Path, network: Network, card: LearntCard[Shape]) -> Path:
+        """Write what was learnt, in half precision, with its card."""
+        return write_taught(path, network.learnt(), self.kind, card)
+
+    def read(self, path: Path) -> tuple[dict[str, Tensor], LearntCard[Shape]]:
+        """Read what was learnt, and the card.
+
+        Raises:
+            ModelError: if the file is none, or is damaged.
+        """
+        return read_taught(path, self.kind, lambda row: LearntCard.of(row, self.shape))
+
+    def load(self, path: Path, backbone: nn.Module) -> tuple[Network, LearntCard[Shape]]:
+        """Return a model on its SAM, ready to be used.
+
+        Raises:
+            ModelError: if the file is damaged or was taught on another SAM.
+        """
+        tensors, card = self.read(path)
+        check_backbone(path, card, backbone)
+        network = self.build(card.config, backbone)
+        fill(network, network.learnt(), tensors, path)
+        return network.eval(), card
 
 
 def write_taught(path: Path, learnt: Mapping[str, Tensor], kind: str, card: DataclassInstance) -> Path:

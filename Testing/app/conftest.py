@@ -25,8 +25,14 @@ def a_phantom(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 @pytest.fixture(scope="module")
-def an_app(a_phantom: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("served"), str(a_phantom.path)) as served:
+def app_options() -> tuple[str, ...]:
+    """Give what else `samspine app` is told; files of tests have their own."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def an_app(a_phantom: Case, app_options: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serve(tmp_path_factory.mktemp("served"), str(a_phantom.path), *app_options) as served:
         yield served
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .appdriver import Case, Screen, Served, screen_on, serve
+from .appdriver import Case, Screen
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def a_sam(meta_files: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Add a SAM 2.1 with weights drawn at random, and give its name."""
+def app_options(meta_files: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """Add a SAM 2.1 with weights drawn at random."""
     from SAMSpineLib.models.store.adding import Given, add_checkpoint
     from SAMSpineLib.models.store.model_store import ModelStore
 
@@ -24,18 +24,7 @@ def a_sam(meta_files: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     add_checkpoint(ModelStore(folder), meta_files.sam2, Given("mine", image_size=128))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMSPINE_MODELS", str(folder))
-        yield "mine"
-
-
-@pytest.fixture(scope="module")
-def an_app(a_sam: str, a_phantom: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("served"), str(a_phantom.path), "--model", a_sam) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def a_screen(a_browser: Any, an_app: Served) -> Screen:
-    return screen_on(a_browser, an_app)
+        yield "--model", "mine"
 
 
 def test_a_click_marks_its_slice_other_masks_and_following_are_one_key_away(

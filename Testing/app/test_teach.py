@@ -4,45 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from .appdriver import Case, Screen, Served, screen_on, serve
+from .appdriver import Case, Screen
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def a_sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Add a tiny SAM with weights at random, and give its name: teaching it takes seconds."""
-    import torch
-
+def app_options(smoke_sam: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """Add a tiny SAM with weights at random: teaching it takes seconds."""
     from SAMSpineLib.models.catalogue import add
-    from SAMSpineLib.models.sam.config import OWN_CONFIGS
-    from SAMSpineLib.models.sam.networks import build_sam2
     from SAMSpineLib.models.store.adding import Given
-    from SAMSpineLib.models.weights import save_weights
 
     folder = tmp_path_factory.mktemp("own models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMSPINE_MODELS", str(folder))
-        torch.manual_seed(0)
-        network = build_sam2(OWN_CONFIGS["sam-spine-smoke"])
-        add(save_weights(folder / "smoke.safetensors", network, {"model": "sam-spine-smoke"}), Given("small"))
-        yield "small"
-
-
-@pytest.fixture(scope="module")
-def an_app(a_sam: str, a_phantom: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("served"), str(a_phantom.path), "--model", a_sam) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def a_screen(a_browser: Any, an_app: Served) -> Screen:
-    return screen_on(a_browser, an_app)
+        add(smoke_sam, Given("small"))
+        yield "--model", "small"
 
 
 def test_three_slices_teach_a_model_that_finds_the_rest(a_screen: Screen, a_phantom: Case, tmp_path: Path) -> None:

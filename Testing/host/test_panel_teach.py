@@ -10,22 +10,13 @@ import pytest
 
 
 @pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spine_alone: Any) -> Any:
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smoke_sam: Path, spine_alone: Any) -> Any:
     """Give a user whose model is a tiny SAM with weights at random, so that teaching it takes seconds."""
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("sam2")
     from SAMSpineLib.models.catalogue import add
-    from SAMSpineLib.models.sam.config import OWN_CONFIGS
-    from SAMSpineLib.models.sam.networks import build_sam2
     from SAMSpineLib.models.store.adding import Given
-    from SAMSpineLib.models.weights import save_weights
 
     monkeypatch.setenv("SAMSPINE_MODELS", str(tmp_path / "models"))
-    torch.manual_seed(0)
-    weights = save_weights(
-        tmp_path / "smoke.safetensors", build_sam2(OWN_CONFIGS["sam-spine-smoke"]), {"model": "sam-spine-smoke"}
-    )
-    add(weights, Given("small"))
+    add(smoke_sam, Given("small"))
     spine_alone.host.leave()
     spine_alone.host.open()
     spine_alone.host.ui.modelSelector.setCurrentText("small")

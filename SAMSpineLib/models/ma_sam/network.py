@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from SAMSpineLib.errors import ModelError
 from SAMSpineLib.models.ma_sam.adapters import ADAPTERS, EncoderAdapters
@@ -13,13 +13,14 @@ from SAMSpineLib.models.ma_sam.decoder import ClassDecoder
 from SAMSpineLib.models.ma_sam.prompt_encoder import PromptEncoder
 from SAMSpineLib.models.sam.frozen_encoder import FrozenEncoder
 from SAMSpineLib.models.sam.trunk import levels, walk, widths
+from SAMSpineLib.models.taught_file import LearntOnSam
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
     from segment_anything.modeling import Sam
 
 
-class MaSam(nn.Module):
+class MaSam(LearntOnSam):
     """Tell the class of each pixel of a slice, given what atlases say of it.
 
     Source: Fan et al., IEEE TMI 2025, doi 10.1109/TMI.2024.3524570 (the spine's MA-SAM, not the modality-agnostic one).
@@ -39,7 +40,7 @@ class MaSam(nn.Module):
         self.adapters = EncoderAdapters(config.adapter, widths(self.sam.trunk), config.shrink)
         self.prompts = PromptEncoder(config)
         self.decoder = ClassDecoder(config, network)
-        self._learning = frozenset(name for name, one in self.named_parameters() if one.requires_grad)
+        self.remember_learning()
 
     def forward(self, pictures: Tensor, prompt: Tensor) -> Tensor:
         """Return the logits (B, classes, S, S) of each class; the arguments are those of `encode` and `decode`."""
@@ -66,10 +67,6 @@ class MaSam(nn.Module):
         coarse, finer = self.prompts(prompt)
         logits: Tensor = self.decoder(maps, coarse, finer)
         return logits
-
-    def learnt(self) -> dict[str, Tensor]:
-        """Return the weights that are learnt, by name: all but the image encoder's own."""
-        return {name: value for name, value in self.state_dict().items() if name in self._learning}
 
 
 def _check(config: MaSamConfig, network: Sam | SAM2Base, image_size: int) -> None:

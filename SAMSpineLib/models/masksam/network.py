@@ -14,6 +14,7 @@ from SAMSpineLib.models.masksam.depth_decoder import DecoderDepth
 from SAMSpineLib.models.masksam.prompt_generator import PromptGenerator, StackPrompts, fused_boxes
 from SAMSpineLib.models.sam.trunk import levels, walk, widths
 from SAMSpineLib.models.sam2rad.frozen_sam import BOX_END, BOX_START, FrozenSam
+from SAMSpineLib.models.taught_file import LearntOnSam
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -47,7 +48,7 @@ class StackAnswer:
         return torch.einsum("bnk,bndhw->bkdhw", self.kinds.softmax(dim=-1)[..., :-1], self.masks.sigmoid())
 
 
-class MaskSam(nn.Module):
+class MaskSam(LearntOnSam):
     """Segment all classes of a stack of slices, without a prompt.
 
     Source: Xie et al., arXiv 2403.14103. Ours, where the release errs or is bound to a depth: a query is of one class
@@ -77,7 +78,7 @@ class MaskSam(nn.Module):
         self.kind = nn.Parameter(torch.randn(channels) * TOKEN_SCALE)
         self.says = nn.Linear(channels, 1, bias=False)
         self.class_head = nn.Linear(channels, config.classes + 1)
-        self._learning = frozenset(name for name, one in self.named_parameters() if one.requires_grad)
+        self.remember_learning()
 
     def forward(self, pictures: Tensor) -> StackAnswer:
         """Answer for B stacks of D slices (B, D, H, W) as they are shown, at most S pixels a side; grey 0..255."""
@@ -98,10 +99,6 @@ class MaskSam(nn.Module):
         after = walk(self.sam.trunk, images, self.encoder.at(pictures.shape[1]))
         stages = [after[block] for block in levels(self.sam.trunk)] if self.sam.newer else after[-1:]
         return self.sam.pyramid(stages), [after[block].permute(0, 3, 1, 2) for block in self._taps]
-
-    def learnt(self) -> dict[str, Tensor]:
-        """Return the weights that are learnt, by name: all but the SAM's own."""
-        return {name: value for name, value in self.state_dict().items() if name in self._learning}
 
     def _decoded(
         self, maps: tuple[Tensor, ...], prompts: StackPrompts, boxes: Tensor, which: Tensor

@@ -14,6 +14,7 @@ from SAMSpineLib.models.sam2rad.encoder_adapters import EncoderAdapters
 from SAMSpineLib.models.sam2rad.frozen_sam import BOX_END, BOX_START, FrozenSam
 from SAMSpineLib.models.sam2rad.low_rank import add_low_rank
 from SAMSpineLib.models.sam2rad.prompt_predictor import LearnedPrompts, PromptPredictor
+from SAMSpineLib.models.taught_file import LearntOnSam
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -42,7 +43,7 @@ class ManualPrompts:
     given: Tensor | None = None
 
 
-class Sam2Rad(nn.Module):
+class Sam2Rad(LearntOnSam):
     """Segment structures that were taught, without a prompt, with prompts beside the learned ones, or by them alone."""
 
     def __init__(self, config: Sam2RadConfig, network: Sam | SAM2Base, structures: int) -> None:
@@ -57,7 +58,7 @@ class Sam2Rad(nn.Module):
                 getattr(self.sam.decoder, name).requires_grad_(requires_grad=True)
         self.queries = nn.Parameter(torch.randn(structures, config.tokens, config.channels) * QUERY_SCALE)
         self.predictor = PromptPredictor(config)
-        self._learning = frozenset(name for name, one in self.named_parameters() if one.requires_grad)
+        self.remember_learning()
 
     def encode(self, pictures: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the feature maps (B, C, H, W), coarse to fine, of B pictures (H, W; 0..255), by the changed encoder.
@@ -102,10 +103,6 @@ class Sam2Rad(nn.Module):
             dense = so_far if manual.given is None else torch.where(manual.given.view(-1, 1, 1, 1), so_far, dense)
         logits, quality = self.sam.decode(maps, sparse, dense)
         return logits[:, :1], quality[:, 0]
-
-    def taught(self) -> dict[str, Tensor]:
-        """Return the weights that were learnt, by name: all but the SAM's own."""
-        return {name: value for name, value in self.state_dict().items() if name in self._learning}
 
 
 def _places(learned: LearnedPrompts | None, manual: ManualPrompts | None, side: int) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ class TaughtCard:
 
 def save_taught(path: Path, network: Sam2Rad, card: TaughtCard) -> Path:
     """Write what was learnt, in half precision, with its card."""
-    return write_taught(path, network.taught(), KIND, card)
+    return write_taught(path, network.learnt(), KIND, card)
 
 
 def read_card(path: Path) -> TaughtCard:
@@ -68,7 +68,7 @@ def load_taught(path: Path, backbone: Sam | SAM2Base) -> tuple[Sam2Rad, TaughtCa
     tensors, card = read_taught(path, KIND, _card)
     check_backbone(path, card, backbone)
     network = Sam2Rad(card.config, backbone, len(card.structures))
-    fill(network, network.taught(), tensors, path)
+    fill(network, network.learnt(), tensors, path)
     return network.eval(), card
 
 

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from SAMSpineLib.labels import spine_labels
-from SAMSpineLib.models.build import build_backbone
-from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
-from SAMSpineLib.models.masksam.config import CONFIGS
-from SAMSpineLib.models.masksam.learnt import MaskSamCard, read_masksam, save_masksam
+from SAMSpineLib.models.masksam.config import CONFIGS, MaskSamConfig
+from SAMSpineLib.models.masksam.learnt import MASKSAM_FILE
 from SAMSpineLib.models.masksam.network import MaskSam
 from SAMSpineLib.models.sam2rad.segmenter import NORMALS
-from SAMSpineLib.models.taught_file import TaughtStructure, check_backbone, fill, fingerprint
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.masksam.losses import MaskSamLoss
 from SAMSpineLib.training.masksam.matching import StackTruth
 from SAMSpineLib.training.masksam.stacks import StackSampler
+from SAMSpineLib.training.on_sam import OnSam
 from SAMSpineLib.training.recipes import MaskSamRecipe
 
 
-class MaskSamTask:
+class MaskSamTask(OnSam[MaskSamConfig, MaskSam]):
     """Stacks through the spine, in front of a SAM that prompts itself."""
 
     figures = ("dice", "first_dice", "named")
@@ -35,38 +29,9 @@ class MaskSamTask:
     def __init__(self, recipe: MaskSamRecipe, cases: Sequence[Case]) -> None:
         """Prepare the stacks of the cases."""
         self.recipe = recipe
-        self.config = replace(CONFIGS[recipe.model], image_size=recipe.side)
+        super().__init__(MASKSAM_FILE, recipe, replace(CONFIGS[recipe.model], image_size=recipe.side))
         self.sampler = StackSampler(cases, recipe.side, self.config.apart, NORMALS[recipe.direction])
         self._loss = MaskSamLoss()
-
-    def network(self) -> MaskSam:
-        """Return a model that has learnt nothing yet, on the SAM of the recipe."""
-        return MaskSam(self.config, self._sam).train()
-
-    def begin(self, network: MaskSam, start: Path) -> None:
-        """Fill the network with what a file of an earlier run holds; its slices may have had another size.
-
-        Raises:
-            ModelError: if the file is damaged, of another shape, or was taught on another SAM.
-        """
-        tensors, card = read_masksam(start)
-        check_backbone(start, card, self._sam)
-        fill(network, network.learnt(), tensors, start)
-
-    def keep(self, network: MaskSam, path: Path) -> Path:
-        """Write what was learnt, with its card."""
-        return save_masksam(path, network, self._card)
-
-    @cached_property
-    def _sam(self) -> Any:
-        return build_backbone(self.recipe.sam, image_size=self.recipe.side).backbone.network
-
-    @property
-    def _card(self) -> MaskSamCard:
-        recipe, table = self.recipe, spine_labels()
-        rows = [table.by_value(value) for value in LEVEL_VALUES]
-        named = tuple(TaughtStructure(one.value, one.name, one.colour) for one in rows)
-        return MaskSamCard(named, recipe.sam, fingerprint(self._sam), self.config, recipe.direction, seed=recipe.seed)
 
     def loss(
         self, network: MaskSam, rng: np.random.Generator, device: torch.device

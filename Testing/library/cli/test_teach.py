@@ -12,19 +12,10 @@ import SimpleITK as sitk
 
 
 @pytest.fixture
-def small_sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samspine: Any) -> str:
+def small_sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smoke_sam: Path, samspine: Any) -> str:
     """Add a SAM with weights at random to the user's models and give its name."""
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("sam2")
-    from SAMSpineLib.models.sam.config import OWN_CONFIGS
-    from SAMSpineLib.models.sam.networks import build_sam2
-    from SAMSpineLib.models.weights import save_weights
-
     monkeypatch.setenv("SAMSPINE_MODELS", str(tmp_path / "models"))
-    torch.manual_seed(0)
-    weights = build_sam2(OWN_CONFIGS["sam-spine-smoke"])
-    path = save_weights(tmp_path / "smoke.safetensors", weights, {"model": "sam-spine-smoke"})
-    ended = samspine("models", "add", path, "--name", "small")
+    ended = samspine("models", "add", smoke_sam, "--name", "small")
     assert ended.code == 0, ended.err
     return "small"
 

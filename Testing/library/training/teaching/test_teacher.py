@@ -6,19 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from SAMSpineLib.errors import LabelError, ModelError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder
 from SAMSpineLib.models.build import build_promptable
 from SAMSpineLib.models.catalogue import add
-from SAMSpineLib.models.sam.config import OWN_CONFIGS
-from SAMSpineLib.models.sam.networks import build_sam2
 from SAMSpineLib.models.sam2rad.taught import read_card
 from SAMSpineLib.models.store.adding import Given
 from SAMSpineLib.models.store.resolving import user_store
-from SAMSpineLib.models.weights import save_weights
 from SAMSpineLib.training.teaching.teacher import BACKBONE, HomeTeacher, direction_of, sam_of
 from SAMSpineLib.volume import Volume
 
@@ -26,12 +22,10 @@ MINE = Label(1001, "my disc", "my disc", "custom", (9, 8, 7))
 
 
 @pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smoke_sam: Path) -> str:
     """Add a tiny SAM to the user's models."""
     monkeypatch.setenv("SAMSPINE_MODELS", str(tmp_path / "models"))
-    torch.manual_seed(0)
-    network = build_sam2(OWN_CONFIGS["sam-spine-smoke"])
-    add(save_weights(tmp_path / "smoke.safetensors", network, {"model": "sam-spine-smoke"}), Given("small"))
+    add(smoke_sam, Given("small"))
     return "small"
 
 
