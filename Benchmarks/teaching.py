@@ -44,25 +44,37 @@ CLICKS = 5
 
 @dataclass(frozen=True)
 class DataSet:
-    """Labelled images: files, structures, in which slices, what they are, and every which slice is tried."""
+    """Labelled images: pairs of files, structures, in which slices, what they are, and every which slice is tried."""
 
-    images: str
-    labels: Callable[[Path], Path]
+    pairs: Callable[[Path], list[tuple[Path, Path]]]
     structures: tuple[str, ...]
     direction: str = "acquired"
     modality: str | None = None
     every: int = 1
 
 
-def _other(old: str, new: str) -> Callable[[Path], Path]:
-    return lambda path: path.with_name(path.name.replace(old, new))
+def _beside(images: str, old: str, new: str) -> Callable[[Path], list[tuple[Path, Path]]]:
+    """Return what finds images by a pattern, and labels beside them by what stands in the name instead."""
+    return lambda data: [(path, path.with_name(path.name.replace(old, new))) for path in sorted(data.glob(images))]
+
+
+def _ct(data: Path) -> list[tuple[Path, Path]]:
+    return [
+        (data / "ct" / folder / image, data / "ct" / folder / labels)
+        for folder, image, labels in (
+            ("LIDC-IDRI-0001", "dicom", "vertebrae_verse-ids.nii.gz"),
+            ("sub-verse014", "sub-verse014_ct.nii.gz", "sub-verse014_seg-vert_msk.nii.gz"),
+            ("ts_example", "example_ct.nii.gz", "vertebrae_verse-ids.nii.gz"),
+        )
+    ]
 
 
 LEVELS = tuple(f"level {n}={n}" for n in range(1, 6))
 SETS = {
-    "us": DataSet("us/apo_*_image.png", _other("_image", "_mask"), ("aponeurosis",)),
-    "vb3": DataSet("mr/vb3/*_mr.nii.gz", _other("_mr", "_seg"), ("vertebra",), "sagittal", "MR", 4),
-    "vb3-levels": DataSet("mr/vb3/*_mr.nii.gz", _other("_mr", "_seg"), LEVELS, "sagittal", "MR", 4),
+    "us": DataSet(_beside("us/apo_*_image.png", "_image", "_mask"), ("aponeurosis",)),
+    "vb3": DataSet(_beside("mr/vb3/*_mr.nii.gz", "_mr", "_seg"), ("vertebra",), "sagittal", "MR", 4),
+    "vb3-levels": DataSet(_beside("mr/vb3/*_mr.nii.gz", "_mr", "_seg"), LEVELS, "sagittal", "MR", 4),
+    "ct": DataSet(_ct, ("vertebra",), "sagittal", None, 16),
 }
 
 
@@ -87,13 +99,14 @@ def main(arguments: Sequence[str]) -> int:
         seconds = time.perf_counter() - started
         network, card = load_taught(done.path, sam.backbone.network)
         megabytes = done.path.stat().st_size / 1e6
-    found = {
+    found: dict[str, object] = {
         "set": asked.set, "split": asked.split, "teaching": len(teaching), "testing": len(testing),
         "seconds": round(seconds), "steps": done.steps, "megabytes": round(megabytes, 1),
         "taught": _scores(TaughtSam(network, card, sam, "taught"), plan, testing, chosen),
-        "untaught": _scores(sam, plan, testing, chosen),
-        "unet": _control(plan, teaching, testing, seconds, asked.split),
     }  # fmt: skip
+    if not asked.alone:
+        found["untaught"] = _scores(sam, plan, testing, chosen)
+        found["unet"] = _control(plan, teaching, testing, seconds, asked.split)
     print(json.dumps(found))
     return 0
 
@@ -107,14 +120,14 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=7, help="images that are for the test")
     parser.add_argument("--split", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0)
+    parser.add_argument("--alone", action="store_true", help="without what it is compared with")
     return parser.parse_args(arguments)
 
 
 def _images(data: Path, chosen: DataSet) -> list[TeachImage]:
-    paths = sorted(data.glob(chosen.images))
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder) / "list.csv"
-        rows = [f"{path.resolve()},{chosen.labels(path).resolve()}" for path in paths]
+        rows = [f"{image.resolve()},{labels.resolve()}" for image, labels in chosen.pairs(data)]
         manifest.write_text("\n".join(["image,labels", *rows]))
         return list(read_images(manifest, modality=chosen.modality))
 

@@ -62,7 +62,8 @@ class Step:
         """Memory of both crops, and of the answers that only this step still knows: those that it replaced."""
         before, after = self.state_before, self.state_after
         patches = set(before.answers).difference(after.answers)
-        slices = set(before.slices).difference(after.slices)
+        known = {id(one) for one in after.slices}  # not those that are equal: they hold less
+        slices = [one for one in before.slices if id(one) not in known]
         answers = sum(one.probability.nbytes for one in patches) + sum(one.nbytes for one in slices)
         return self.before.nbytes + self.after.nbytes + answers
 

@@ -20,6 +20,8 @@ Mask = npt.NDArray[np.bool_]
 class SliceAnswer:
     """The masks offered on a slice.
 
+    Two of them are equal if one is the other, or the other without the masks that do not count: see `without_others`.
+
     Attributes:
         stack: the slices that it is one of.
         index: which of them.
@@ -35,6 +37,15 @@ class SliceAnswer:
     place: Grid = field(repr=False)
     chosen: int = 0
     prompted: bool = True
+    _said: object = field(default_factory=object, init=False, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether the other one says the same."""
+        return isinstance(other, SliceAnswer) and self._said is other._said
+
+    def __hash__(self) -> int:
+        """Return what equal ones share."""
+        return hash(self._said)
 
     @property
     def grid(self) -> Grid:
@@ -56,7 +67,7 @@ class SliceAnswer:
     def nbytes(self) -> int:
         """Memory of the masks, and of the voxels that they mark where these were asked for."""
         marked = self.__dict__.get("marked")
-        return self.masks.logits.nbytes + (marked[0].nbytes if marked is not None else 0)
+        return self.masks.nbytes + (marked[0].nbytes if marked is not None else 0)
 
     def lies_at(self, stack: Stack, index: int) -> bool:
         """Tell whether this is a slice of a stack."""
@@ -65,6 +76,19 @@ class SliceAnswer:
     def next(self) -> SliceAnswer:
         """Return the same slice with the next mask chosen, the first again after the last."""
         return replace(self, chosen=(self.chosen + 1) % len(self.masks.scores))
+
+    def without_others(self) -> SliceAnswer:
+        """Return the same answer with nothing but the mask that counts, for a slice that is done with."""
+        if len(self.masks.scores) == 1:
+            return self
+        one = slice(self.chosen, self.chosen + 1)
+        # A mask that the user chose is remembered as a mask, not by the prompts that offered it: see `Tracker.learn`.
+        asked = self.masks.asked if self.chosen == 0 else None
+        masks = replace(self.masks, logits=self.masks.logits[one].copy(), scores=self.masks.scores[one], asked=asked)
+        found = replace(self, masks=masks, chosen=0)
+        # What marks the same voxels need not be marked again.
+        vars(found).update({name: vars(self)[name] for name in ("_said", "reach", "marked") if name in vars(self)})
+        return found
 
     @cached_property
     def reach(self) -> Extent | None:

@@ -51,7 +51,9 @@ class SliceReader:
         here = [one for one in prompts if self._speaks_in(one, stack)]
         masks = self.model.offer(encoded, here, previous=so_far, label=label.value)
         found = SliceAnswer(stack, index, masks, self.volume.grid)
-        return replace(state, prompts=prompts, slices=(*(one for one in state.slices if one is not before), found))
+        # Only the slice that was prompted last offers its other masks: see `Session.next_candidate`.
+        others = [one.without_others() for one in state.slices if one is not before]
+        return replace(state, prompts=prompts, slices=(*others, found))
 
     def repaint(self, before: LabelState, state: LabelState) -> Repaint:
         """Return what a label's new state paints anew: the slices and clicked voxels that differ from the one before.

@@ -92,6 +92,11 @@ class SliceMasks:
     scores: tuple[float, ...]
     asked: object = field(default=None, repr=False)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the masks, and of the one that was asked with."""
+        return self.logits.nbytes + int(getattr(self.asked, "nbytes", 0))
+
 
 class Tracker(Protocol):
     """Follows one structure from slice to slice, from those that were prompted. Slices are known by their numbers."""

@@ -34,6 +34,11 @@ class SlicePrompts:
         """Tell whether this may mean several things: less than two points, where a box counts as two."""
         return len(self.points) < 2 and self.box is None
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the mask; the rest takes none that counts."""
+        return self.mask.nbytes if self.mask is not None else 0
+
 
 @dataclass(frozen=True, eq=False)
 class Features:

@@ -10,7 +10,7 @@ from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.protocols import SlicePromptable
 from SAMSpineLib.prompts import Box, MaskPrompt, Point
 from SAMSpineLib.stack import stack_along
-from SAMSpineLib.volume import Grid
+from SAMSpineLib.volume import Grid, slices_of
 
 from .conftest import FakeSlices, Shape, ball, ellipsoid, places, tube
 
@@ -249,15 +249,40 @@ def test_another_volume_ends_what_was_wished_for_the_one_before(open_session, mo
 
 
 def test_however_many_slices_are_prompted_their_undo_and_their_cache_stay_within_the_bounds(open_session, model):
-    one = 44 * 48 * 4 * 4
-    session = open_session(model, cache_bytes=3 * one, undo_bytes=40_000)
+    one, undo = 44 * 48 * 4 * 4, 200_000
+    session = open_session(model, cache_bytes=3 * one, undo_bytes=undo)
     session.select(L3)
     for k in range(session.volume.shape[0]):
         session.add(Point(tuple(session.volume.grid.to_ras([24, 22, k]).tolist())))
         assert session.cache.nbytes <= 3 * one
-        assert session._history.nbytes <= 40_000
+        assert session._history.nbytes <= undo
     assert session.cache.encoded_count == session.volume.shape[0]
     undone = 0
     while not session.undo().is_empty:
         undone += 1
     assert undone > 1
+
+
+def test_a_slice_that_is_done_with_keeps_the_mask_that_counts_and_no_other(session):
+    session.add(IN_BONE)
+    chosen = session.next_candidate()
+    whole = session._state.slices[0].nbytes
+    update = session.add(Point((3.4, 2.4, 3.4)))
+    k = session.volume.grid.voxel_at((3.4, 2.4, 3.4))[0]
+    assert update.extent[4:] == (k, k)  # the other was not painted anew
+    first, last = session._state.slices
+    assert 2.5 * first.nbytes < whole <= last.nbytes
+    k = chosen.extent[4]
+    np.testing.assert_array_equal(session.result[k] > 0, slice_of(session, chosen))
+    session.propagate()
+    session.undo()
+    session.undo()
+    session.next_candidate()  # undo has brought the others back
+    assert (session.result > 0).sum() == 44 * 48
+
+
+def slice_of(session, update):
+    """Return the slice (J, I) that an update changed, with nothing but its mask."""
+    found = np.zeros(session.volume.shape, bool)
+    found[slices_of(update.extent)] = update.mask > 0
+    return found[update.extent[4]]
