@@ -27,6 +27,10 @@ from SAMSpineLib.volume import Extent, Grid, Volume
 
 # Logits of what an earlier result says for certain.
 CERTAIN = 10.0
+# Clicks count on their neighbours too, of this many slices and no further away than this (mm): of slices that were
+# corrected. A slice's only click, in its middle, says nothing new on the next one; where a mask was wrong on one slice
+# it will be wrong on the next one too. What that brings: `python -m Benchmarks.neighbours`.
+NEIGHBOURS, NEAR_MM = 2, 6.5
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class SliceReader:
         if is_negative(prompt) and so_far is None:
             return replace(state, prompts=prompts)
         here = [one for one in prompts if self._speaks_in(one, stack)]
+        if isinstance(prompt, Point):
+            here = [*self._from_neighbours(prompts, stack, index), *here]
         masks = self.model.offer(encoded, here, previous=so_far, label=label.value)
         found = SliceAnswer(stack, index, masks, self.volume.grid)
         # Only the slice that was prompted last offers its other masks: see `Session.next_candidate`.
@@ -117,12 +123,30 @@ class SliceReader:
         share = state.earlier.on(grid)[0]
         return (2 * share - 1) * np.float32(CERTAIN) if (share > 0.5).any() else None
 
+    def _from_neighbours(self, prompts: Sequence[Prompt], stack: Stack, index: int) -> list[Point]:
+        """Return the clicks of corrected slices near another one, moved into that one."""
+        views = {one.normal for one in prompts if isinstance(one, Point)}
+        here = {view for view in views if stack_along(self.volume.grid, view).parallel(stack)}
+        points = [one for one in prompts if isinstance(one, Point) and one.normal in here]
+        clicks: dict[int, list[Point]] = {}
+        for point, k in zip(points, stack.indices_at(np.array([one.ras for one in points])).tolist(), strict=True):
+            clicks.setdefault(k, []).append(point)
+        reach = NEAR_MM / float(np.linalg.norm(stack.step))
+        near = [k for k, said in clicks.items() if k != index and len(said) > 1 and abs(k - index) <= reach]
+        nearest = sorted(near, key=lambda k: abs(k - index))[:NEIGHBOURS]
+        return [_moved(one, stack.step * (index - k)) for k in nearest for one in clicks[k]]
+
     def _speaks_in(self, prompt: Prompt, stack: Stack) -> bool:
         """Tell whether a prompt means something in a stack's slices: places do anywhere, outlines only in their own."""
         if isinstance(prompt, (Point, Scribble, MaskPrompt)):
             return True
         flat = isinstance(prompt, Box) and prompt.normal is None and min(_sides(prompt)) > 0
         return flat or self.stack_of(prompt).parallel(stack)
+
+
+def _moved(point: Point, by: npt.NDArray[np.float64]) -> Point:
+    x, y, z = (np.asarray(point.ras) + by).tolist()
+    return replace(point, ras=(x, y, z))
 
 
 def _sides(box: Box) -> Sequence[float]:

@@ -66,6 +66,25 @@ def test_a_second_click_on_a_slice_goes_on_from_the_first_and_encodes_nothing(se
     assert session.result[session.volume.grid.voxel_at((3.4, 7.0, 1.4))] == 0
 
 
+def test_clicks_of_a_corrected_slice_speak_on_its_neighbours_too(session, model):
+    first, correction = IN_BONE, Point((3.4, 6.4, 1.4), positive=False)
+    session.add(first)
+    session.add(Point((3.4, 2.4, 4.4)))
+    assert model.asked[-1] == (first, Point((3.4, 2.4, 4.4)))  # one click on a slice is no correction
+    session.undo()
+    session.add(correction)
+    for ras in ((3.4, 2.4, 4.4), (3.4, 2.4, 14.4)):
+        session.add(Point(ras))
+    near, far = model.asked[-2:]
+    stack = stack_along(session.volume.grid)
+    assert [one.positive for one in near if one not in session.prompts] == [True, False]
+    for moved, said in zip(near, (first, correction), strict=False):
+        assert stack.index_at(moved.ras) == stack.index_at((3.4, 2.4, 4.4))
+        across = np.array(moved.ras) - said.ras
+        np.testing.assert_allclose(across, stack.step * np.dot(across, stack.step) / np.dot(stack.step, stack.step))
+    assert set(far) <= set(session.prompts)  # nothing is said that far away
+
+
 def test_the_other_masks_are_one_step_away_and_undo_takes_them_back(session):
     session.add(IN_BONE)
     first = session.result.copy()
