@@ -16,7 +16,7 @@ from SAMSpineLib.engine.shelves import (
     own_models,
     verify_models,
 )
-from SAMSpineSlicer.ModelsCommand import ModelsCommand
+from SAMSpineSlicer.SpineCommand import SpineCommand
 
 
 class ModelsSection:
@@ -26,7 +26,7 @@ class ModelsSection:
         """Take the panel."""
         self._panel, self.ui = panel, panel.ui
         self._titles = {False: self.ui.downloadModelButton.text, True: _("Cancel")}
-        self.command = ModelsCommand(panel.tell, self._onDone)
+        self.command = SpineCommand(panel.tell, self._onDone)
         self.menu: Any = None
         self.ui.modelFolderLabel.text = str(model_folder())
         panel.attempt(self.offer)
@@ -139,7 +139,7 @@ class ModelsSection:
     def _run(self, *words: str) -> None:
         self._show(running=True)
         self._panel.tell(_("Working on {name}").format(name=words[-1]))
-        self.command.start(*words)
+        self.command.start("models", *words)
 
     def _onDone(self, result: dict[str, Any]) -> None:
         self._show(running=False)

@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from SAMSpineLib.engine.autonomous.result import TAUGHT
 from SAMSpineLib.engine.shelves import model_name_for
+from SAMSpineSlicer.NextList import NextList
 from SAMSpineSlicer.RunButton import RunButton
 
 
@@ -16,6 +17,7 @@ class TeachSection:
         """Take the panel: its widgets, its desk, its connection."""
         self._panel, self.ui = panel, panel.ui
         self.run = RunButton(panel, self.ui.teachButton, self.ui.teachProgress)
+        self.next = NextList(panel)
         self._connections = [
             (self.ui.teachButton, "clicked()", self._onButton),
             (self.ui.teachNameEdit, "textChanged(QString)", self._onName),
@@ -27,6 +29,7 @@ class TeachSection:
         """Listen no more."""
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
+        self.next.release()
 
     def reset(self) -> None:
         """Take note that nothing runs any more."""
@@ -53,7 +56,8 @@ class TeachSection:
             segmentId = panel.selected()
             name = self.ui.teachNameEdit.text.strip() or model_name_for(panel.bench().label_of(segmentId).name)
             complete = self.ui.teachCompleteCheckBox.checked
-            panel.desk.teach(name, [segmentId], self.run.tell, self._onFinished, complete=complete)
+            volumes = panel.desk.teach(name, [segmentId], self.run.tell, self._onFinished, complete=complete)
+            panel.tell(_("Teaching by {volumes}").format(volumes=", ".join(volumes)))
             self.run.show(running=True)
 
         panel.attempt(start)

@@ -45,7 +45,7 @@ def command(
 
     paths = scans_in(folder)
     with working(f"Loading {model}"):
-        opinions = TaughtOpinions(build_promptable(model, device=device))
+        opinions = TaughtOpinions.of(build_promptable(model, device=device))
     notices: list[str] = []
     with counting("Looking") as tell:
         ranks = rank_scans(

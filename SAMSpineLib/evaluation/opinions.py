@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.evaluation.ranking import Opinion
-from SAMSpineLib.models.protocols import Promptable
+from SAMSpineLib.models.protocols import Promptable, TaughtPromptable
 from SAMSpineLib.models.self_prompting import taught_of, there
 from SAMSpineLib.stack import stack_along
 from SAMSpineLib.volume import Volume
@@ -23,15 +23,20 @@ POWERS = (1.0, 0.7, 1.4)
 class TaughtOpinions:
     """Asks a taught network; see `evaluation.ranking.Opinionated`."""
 
-    model: Promptable
+    network: TaughtPromptable
 
-    def opinion(self, volume: Volume) -> Opinion:
-        """Return how sure the network is that any of its structures is in each slice, and its masks in other light.
+    @classmethod
+    def of(cls, model: Promptable) -> TaughtOpinions:
+        """Ask a model.
 
         Raises:
-            PromptError: if the network was not taught anything.
+            PromptError: if it was not taught anything.
         """
-        network = taught_of(self.model)
+        return cls(taught_of(model))
+
+    def opinion(self, volume: Volume) -> Opinion:
+        """Return how sure the network is that any of its structures is in each slice, and its masks in other light."""
+        network = self.network
         stack = stack_along(volume.grid, network.normal)
         indices = np.unique(np.linspace(0, stack.count - 1, min(stack.count, MOST_SLICES)).round().astype(int))
         presences, masks = [], []

@@ -12,12 +12,12 @@ from SAMSpineLib.engine.autonomous.fits import AtlasTransform
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.service.call import Call
 from SAMSpineLib.engine.service.protocol import StageProgress
-from SAMSpineLib.errors import LabelError, PromptError, SAMSpineError
-from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder, LessonProgress, LessonResult
+from SAMSpineLib.errors import PromptError, SAMSpineError
+from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.mrml.atlas_transforms import add_transforms
-from SAMSpineLib.mrml.crops import crops_of, label_map_of
 from SAMSpineLib.mrml.engine_side import EngineSide
+from SAMSpineLib.mrml.lessons import lessons_of
 from SAMSpineLib.mrml.marker import Marker, marker_of
 from SAMSpineLib.mrml.prompt_log import with_prompts
 from SAMSpineLib.mrml.renumbering import renumbered_from
@@ -29,7 +29,6 @@ from SAMSpineLib.prompts import MaskPrompt, Ras
 SETTLED = "That prompt is part of what the segment was opened with; undo it with a new one"
 NONE_SELECTED = "Select a segment first, or add one by its name, for example L3"
 NO_TRANSFORMS = "Segment the whole spine by atlas first: its registrations are what can be put into the scene"
-NOTHING_LABELLED = "Paint the structure in some slices first: the chosen segments have no voxels"
 STILL_ASKED = "That prompt is still being answered"
 
 
@@ -171,26 +170,23 @@ class Desk(EngineSide):
         finished: Callable[[LessonResult | None], None],
         *,
         complete: bool = False,
-    ) -> None:
-        """Teach the engine what segments are, by the slices in which they have voxels.
+    ) -> tuple[str, ...]:
+        """Teach the engine what segments are, by the slices in which they have voxels; return the volumes that teach.
+
+        Those are the open one and the others of the scene in which they were labelled: see `lessons_of`.
 
         Args:
             name: of the model that is to come of it.
             segment_ids: of the segments.
             progress: called with a line for the user and the share (0..1) that is done.
             finished: gets what came of it, or None if it failed.
-            complete: whether slices without any of them show that there is none.
+            complete: whether slices of the open volume without any of them show that there is none.
 
         Raises:
             LabelError: if none of them has voxels.
         """
-        bench = self._bench
-        wanted = {one: label for one, label in bench.labels.items() if one in segment_ids}
-        crops = list(crops_of(bench.node, wanted, bench.grid))
-        if not crops:
-            raise LabelError(NOTHING_LABELLED)
-        labelled = LabelledVolume(bench.volume, label_map_of(crops, bench.grid), bench.volume.name or "scene", complete)
-        order = LessonOrder(name, tuple(one.label for one in crops), (labelled,))
+        labels, volumes = lessons_of(self._bench, segment_ids, complete=complete)
+        order = LessonOrder(name, labels, volumes)
         mirror = self._mirror
 
         def failed(error: SAMSpineError) -> None:
@@ -199,6 +195,7 @@ class Desk(EngineSide):
 
         call = Call.later(f"Teaching {name}", lambda: mirror.teach(order, progress=progress))
         self._send(call, finished, failed=failed)
+        return tuple(one.subject for one in volumes)
 
     def fetch_transforms(self) -> None:
         """Put the transforms of the atlases of the last autonomous run into the scene.

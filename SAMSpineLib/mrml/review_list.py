@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.mrml.editable import is_visible
-from SAMSpineLib.mrml.segment_labels import Status, segment_of, status_of, tag_of
+from SAMSpineLib.mrml.segment_labels import Status, algorithm_of, segment_of, status_of
 from SAMSpineLib.mrml.workbench import Workbench
 from SAMSpineLib.prompts import Ras
 
@@ -62,5 +62,5 @@ def _row(bench: Workbench, segment_id: str) -> SegmentRow:
         bench.millilitres(segment_id),
         status_of(bench.node, segment_id),
         is_visible(bench.node, segment_id),
-        tag_of(segment, "DICOM.SegmentAlgorithmType") or "MANUAL",
+        algorithm_of(bench.node, segment_id),
     )

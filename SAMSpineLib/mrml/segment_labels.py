@@ -166,6 +166,11 @@ def mark_algorithm(node: Any, segment_id: str, kind: Algorithm, name: str) -> No
             segment.SetTag(tag, value)
 
 
+def algorithm_of(node: Any, segment_id: str) -> str:
+    """Return how a segment was made (an `Algorithm`); by hand, where nobody said."""
+    return tag_of(segment_of(node, segment_id), "DICOM.SegmentAlgorithmType") or "MANUAL"
+
+
 def status_of(node: Any, segment_id: str) -> Status:
     """Return how far a segment is, as the Segment Editor shows it."""
     number: int = slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentStatus(segment_of(node, segment_id))

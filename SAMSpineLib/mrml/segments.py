@@ -53,19 +53,20 @@ def segmentation_for(scene: Any, volume_node: Any, current: Any | None) -> Any |
 
     None if there is none. One without reference geometry belongs to no volume yet, and may be the current one.
     """
-    role = current.GetReferenceImageGeometryReferenceRole() if current is not None else ""
-    if current is not None and current.GetNodeReference(role) in (None, volume_node):
+    if current is not None and volume_of(current) in (None, volume_node):
         return current
-    nodes = (scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode") for n in range(_count(scene)))
-    return next(
-        (one for one in nodes if one.GetNodeReference(one.GetReferenceImageGeometryReferenceRole()) is volume_node),
-        None,
-    )
+    return next((one for one in segmentations(scene) if volume_of(one) is volume_node), None)
 
 
-def _count(scene: Any) -> int:
+def volume_of(node: Any) -> Any | None:
+    """Return the volume node that a segmentation belongs to; None where it has no reference geometry yet."""
+    return node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+
+
+def segmentations(scene: Any) -> list[Any]:
+    """Return the segmentation nodes of a scene."""
     count: int = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
-    return count
+    return [scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode") for n in range(count)]
 
 
 def ensure_segment(node: Any, label: Label) -> str:

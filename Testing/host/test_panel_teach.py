@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def paint(user: Any, name: str, planes: range) -> np.ndarray:
     return mask
 
 
-def test_three_slices_are_labelled_taught_found_in_the_rest_corrected_and_saved(user: Any, tmp_path: Path) -> None:
+def teach(user: Any) -> np.ndarray:
+    """Paint three slices of a structure, teach it for a moment, and return what was painted."""
     ui = user.host.ui
     user.choose("my bones")
     middle = int(np.argmax((user.truth > 0).sum(axis=(0, 1))))
@@ -54,6 +56,12 @@ def test_three_slices_are_labelled_taught_found_in_the_rest_corrected_and_saved(
     user.host.wait_until(lambda: "%" in ui.teachProgress.format and ui.teachProgress.value > 20, 120)
     user.host.press(ui.teachButton)
     user.host.wait_until(lambda: ui.teachButton.text == "Teach", 120)
+    return painted
+
+
+def test_three_slices_are_labelled_taught_found_in_the_rest_corrected_and_saved(user: Any, tmp_path: Path) -> None:
+    ui = user.host.ui
+    painted = teach(user)
     assert ui.modelSelector.currentText == "my-bones"
     assert user.state.method == "sam2rad"
     assert "'my-bones' was taught" in ui.statusLabel.text
@@ -82,3 +90,56 @@ def test_a_segment_without_voxels_teaches_nothing(user: Any) -> None:
     user.settle()
     assert "no voxels" in user.host.ui.statusLabel.text
     assert user.host.ui.teachButton.text == "Teach"
+
+
+@pytest.mark.slow
+def test_a_folder_is_ranked_and_a_click_opens_the_scan_to_label_next(
+    user: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qt
+    import slicer
+
+    from SAMSpineLib.io import read_volume
+    from SAMSpineLib.io.writing import write_volume
+    from SAMSpineLib.mrml.volumes import node_from_volume, volume_from_node
+
+    teach(user)
+    ui, scans = user.host.ui, tmp_path / "scans"
+    scans.mkdir()
+    volume = volume_from_node(user.volume)
+    for name, shift in (("near.nii.gz", 0), ("far.nii.gz", 300)):
+        write_volume(scans / name, replace(volume, array=volume.array + np.int16(shift)))
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(scans))
+    monkeypatch.setattr(
+        slicer.util, "loadVolume", lambda path: node_from_volume(slicer.mrmlScene, read_volume(path)), raising=False
+    )
+    user.host.press(ui.rankButton)
+    assert ui.rankButton.text == "Cancel"
+    user.host.wait_until(lambda: ui.rankButton.text != "Cancel", 120)
+    names = [ui.nextTable.item(row, 0).text() for row in range(ui.nextTable.rowCount)]
+    gains = [float(ui.nextTable.item(row, 1).text()) for row in range(ui.nextTable.rowCount)]
+    assert sorted(names) == ["far.nii.gz", "near.nii.gz"]
+    assert gains == sorted(gains, reverse=True)
+    assert ui.statusLabel.text == f"Label {names[0]} next"
+    ui.nextTable.cellClicked.emit(0, 0)
+    user.host.process()
+    assert user.state.inputVolume.GetName() == names[0].removesuffix(".nii.gz")
+    assert user.state.inputVolume is not user.volume
+
+
+def test_a_model_that_was_not_taught_ranks_nothing_and_says_so(
+    user: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import qt
+
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    (scans / "scan.nii.gz").write_bytes(b"")
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(scans))
+    ui = user.host.ui
+    ui.teachSection.collapsed = False
+    user.host.process()
+    user.host.press(ui.rankButton)
+    user.host.wait_until(lambda: ui.rankButton.text != "Cancel", 120)
+    assert "taught" in ui.statusLabel.text
+    assert not ui.nextTable.visible

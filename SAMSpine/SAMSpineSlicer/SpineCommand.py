@@ -1,4 +1,4 @@
-"""`samspine models` as a child process: a download takes minutes, a conversion seconds; Slicer waits for neither."""
+"""`samspine` as a child process: a download takes minutes, so does ranking a folder; Slicer waits for neither."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import slicer
 from SAMSpineLib.engine.service.child import serve_environment
 
 
-class ModelsCommand:
+class SpineCommand:
     """One command at a time; Qt tells what it says and when it ends."""
 
     def __init__(self, tell: Callable[[str], None], done: Callable[[dict[str, Any]], None]) -> None:
@@ -28,7 +28,7 @@ class ModelsCommand:
         return self._process is not None
 
     def start(self, *words: str) -> None:
-        """Run `samspine models` with some words, in Slicer's Python."""
+        """Run `samspine` with some words, in Slicer's Python."""
         environment = qt.QProcessEnvironment.systemEnvironment()
         for name, value in {**os.environ, **serve_environment()}.items():
             environment.insert(name, value)
@@ -41,7 +41,7 @@ class ModelsCommand:
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         process.connect("errorOccurred(QProcess::ProcessError)", self._onNotStarted)
         python = shutil.which("PythonSlicer") or sys.executable
-        process.start(python, ["-m", "SAMSpineLib", "models", *words, "--json"])
+        process.start(python, ["-m", "SAMSpineLib", *words, "--json"])
 
     def stop(self) -> None:
         """End it; what has been downloaded so far is kept for the next time."""
