@@ -1,5 +1,6 @@
 """What to label next: the scans of a folder, those first of which the taught model in use is least sure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,50 +8,34 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SAMSpineSlicer.SpineCommand import SpineCommand
+from SAMSpineSlicer.CommandButton import CommandButton
 
 
 class NextList:
-    """A button that has a folder ranked and ends it, and the table of its scans; a click on a line opens the scan."""
+    """A button that has a folder ranked, and the table of its scans; a click on a line opens the scan."""
 
     def __init__(self, panel: Any) -> None:
         """Take the panel."""
         self._panel, self.ui = panel, panel.ui
-        self._titles = {False: self.ui.rankButton.text, True: _("Cancel")}
         self._folder = Path()
         self._names: list[str] = []
-        self.command = SpineCommand(panel.tell, self._onDone)
-        self._connections = [
-            (self.ui.rankButton, "clicked()", self._onButton),
-            (self.ui.nextTable, "cellClicked(int,int)", self._onCell),
-        ]
-        for widget, signal, slot in self._connections:
-            widget.connect(signal, slot)
+        self._button = CommandButton(panel, self.ui.rankButton, self._words, self._onRanked)
+        self.ui.nextTable.connect("cellClicked(int,int)", self._onCell)
 
     def release(self) -> None:
         """Listen no more, and end what runs."""
-        for widget, signal, slot in self._connections:
-            widget.disconnect(signal, slot)
-        self.command.stop()
+        self.ui.nextTable.disconnect("cellClicked(int,int)", self._onCell)
+        self._button.release()
 
-    def _onButton(self) -> None:
-        if self.command.isRunning:
-            self.command.stop()
-            self.ui.rankButton.text = self._titles[False]
-            self._panel.tell(_("Cancelled"))
-            return
+    def _words(self) -> Sequence[str]:
         folder = qt.QFileDialog.getExistingDirectory(self.ui.rankButton, _("Scans to choose from"))
-        if folder:
-            self._folder = Path(folder)
-            self.ui.rankButton.text = self._titles[True]
-            self._panel.tell(_("Looking at the scans of {folder}").format(folder=folder))
-            self.command.start("rank", folder, "--model", self.ui.modelSelector.currentText)
+        if not folder:
+            return ()
+        self._folder = Path(folder)
+        self._panel.tell(_("Looking at the scans of {folder}").format(folder=folder))
+        return ("rank", folder, "--model", self.ui.modelSelector.currentText)
 
-    def _onDone(self, result: dict[str, Any]) -> None:
-        self.ui.rankButton.text = self._titles[False]
-        if "error" in result:
-            self._panel.tell(result["error"])
-            return
+    def _onRanked(self, result: dict[str, Any]) -> None:
         scans, table = result["scans"], self.ui.nextTable
         self._names = [one["name"] for one in scans]
         table.setRowCount(len(scans))

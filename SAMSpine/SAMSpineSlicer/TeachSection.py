@@ -1,11 +1,14 @@
 """Teach: from the labelled slices of a segment to a model that finds it by itself."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from SAMSpineLib.engine.autonomous.result import TAUGHT
-from SAMSpineLib.engine.shelves import model_name_for
+from SAMSpineLib.engine.shelves import model_name_for, sam_to_teach, teaching_folder
+from SAMSpineSlicer.CommandButton import CommandButton
 from SAMSpineSlicer.NextList import NextList
 from SAMSpineSlicer.RunButton import RunButton
 
@@ -18,6 +21,7 @@ class TeachSection:
         self._panel, self.ui = panel, panel.ui
         self.run = RunButton(panel, self.ui.teachButton, self.ui.teachProgress)
         self.next = NextList(panel)
+        self.byFolder = CommandButton(panel, self.ui.teachFolderButton, self._words, self._onTaught)
         self._connections = [
             (self.ui.teachButton, "clicked()", self._onButton),
             (self.ui.teachNameEdit, "textChanged(QString)", self._onName),
@@ -30,6 +34,7 @@ class TeachSection:
         for widget, signal, slot in self._connections:
             widget.disconnect(signal, slot)
         self.next.release()
+        self.byFolder.release()
 
     def reset(self) -> None:
         """Take note that nothing runs any more."""
@@ -42,6 +47,7 @@ class TeachSection:
         name = bench.label_of(segmentId).name if bench is not None and segmentId in bench.labels else ""
         self.ui.teachSegmentLabel.text = name or _("none")
         self.ui.teachButton.enabled = self.run.isRunning or bool(name)
+        self.ui.teachFolderButton.enabled = self.byFolder.command.isRunning or bool(name)
 
     def _onName(self, _text: str) -> None:
         self._panel.refreshSoon()
@@ -54,7 +60,7 @@ class TeachSection:
         def start() -> None:
             panel.installer.check(panel.parameterNode)
             segmentId = panel.selected()
-            name = self.ui.teachNameEdit.text.strip() or model_name_for(panel.bench().label_of(segmentId).name)
+            name = self._nameFor(panel.bench().label_of(segmentId).name)
             complete = self.ui.teachCompleteCheckBox.checked
             volumes = panel.desk.teach(name, [segmentId], self.run.tell, self._onFinished, complete=complete)
             panel.tell(_("Teaching by {volumes}").format(volumes=", ".join(volumes)))
@@ -62,16 +68,39 @@ class TeachSection:
 
         panel.attempt(start)
 
+    def _nameFor(self, structure: str) -> str:
+        """Return the name of the model that is to come of it: what the user typed, or what the structure says."""
+        return str(self.ui.teachNameEdit.text).strip() or model_name_for(structure)
+
+    def _words(self) -> Sequence[str]:
+        """Return the command that teaches the selected segment's structure by a folder, or nothing."""
+        panel = self._panel
+        structure = panel.bench().label_of(panel.selected()).name
+        folder = qt.QFileDialog.getExistingDirectory(self.ui.teachFolderButton, _("Labelled images"))
+        if not folder:
+            return ()
+        panel.tell(_("Teaching by {folder}").format(folder=folder))
+        name = self._nameFor(structure)
+        chosen = ("--name", name, "--model", sam_to_teach(panel.parameterNode.modelName))
+        return ("teach", "--data", folder, "--structure", structure, "--out", str(teaching_folder(name)), *chosen)
+
+    def _onTaught(self, result: dict[str, Any]) -> None:
+        self._use(result["name"], result["steps"])
+
     def _onFinished(self, result: Any) -> None:
         self.run.show(running=False)
         if result is None:
             return
+        self._use(result.name, result.steps)
+
+    def _use(self, name: str, steps: int) -> None:
+        """Make what was taught the model in use, and say so."""
         panel = self._panel
         panel.models.offer()
-        if self.ui.modelSelector.findText(result.name) >= 0:  # an engine elsewhere keeps it there
-            panel.parameterNode.modelName = result.name
+        if self.ui.modelSelector.findText(name) >= 0:  # an engine elsewhere keeps it there
+            panel.parameterNode.modelName = name
             panel.parameterNode.method = TAUGHT
         said = _(
             "'{name}' was taught in {steps} steps and is the model now; Autonomous finds it with the method sam2rad"
         )
-        panel.tell(said.format(name=result.name, steps=result.steps))
+        panel.tell(said.format(name=name, steps=steps))

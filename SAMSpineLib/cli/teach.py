@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from SAMSpineLib.training.teaching.teach import Taught
 
 EXAMPLES = """\b
-MANIFEST is a CSV file: image,labels[,subject,complete,ids] with paths relative to it. Labels are a label map on the
-image's grid, or a .seg.nrrd. Without a subject each image is a subject of its own; of five subjects one is held back
+DATA is a folder in which each image lies beside its labels, as in a_ct.nii.gz and a_seg.nii.gz, or a CSV file:
+image,labels[,subject,complete,ids] with paths relative to it. Labels are a label map on the image's grid, or a
+.seg.nrrd. Without a subject each image is a subject of its own; of five subjects one is held back
 and tells when to stop. complete is no where only some slices were labelled. ids is the numbering of a label map, one
 of verse, totalsegmentator, samspine; without it values are what they are.
 
@@ -30,6 +31,7 @@ run that was interrupted goes on where it was, from the same --out.
 
 \b
 Examples:
+  samspine teach --data us/ --structure aponeurosis --out us-run/
   samspine teach --data us.csv --structure aponeurosis --out us/
   samspine teach --data mr.csv --structure L1=1 --structure L2=2 --direction sagittal --modality MR --out levels/
   samspine auto new.png --method sam2rad --model aponeurosis
@@ -38,7 +40,7 @@ Examples:
 
 def command(
     *,
-    data: Annotated[Path, typer.Option(metavar="MANIFEST", help="The labelled images.")],
+    data: Annotated[Path, typer.Option(metavar="DATA", help="The labelled images: a folder or a list.")],
     structure: Annotated[list[str], typer.Option(metavar="NAME[=VALUES]", help="What to teach; may be given often.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="For features, checkpoint, curve and the taught model.")],
     model: Annotated[str, typer.Option(metavar="NAME", help="The SAM to teach; it stays as it is.")] = "sam-spine-tiny",

@@ -40,6 +40,18 @@ def model_name_for(text: str) -> str:
     return slug(text)
 
 
+def sam_to_teach(name: str) -> str:
+    """Return which SAM to teach where a model is in use; see `models.build.sam_for`."""
+    from SAMSpineLib.models.build import sam_for
+
+    return sam_for(name)
+
+
+def teaching_folder(name: str) -> Path:
+    """Return where the run that teaches a model keeps what it needs to go on."""
+    return user_store().teaching_folder(name)
+
+
 def verify_models() -> int:
     """Check all weights on this machine and return how many there are.
 

@@ -14,9 +14,9 @@ from SAMSpineLib.io.numbering import Numbering, numbering_called
 
 COLUMNS = "prediction,truth[,subject,image,ids,prediction_ids]"
 # Words at the end of a file's name that say what it is of a case, and not which case.
-_ROLES = re.compile(
-    r"[-_.](seg|mask|msk|labels?|truth|gt|vert|pred|prediction|result|auto|ct|mr|mri|us|image|img)$", re.IGNORECASE
-)
+_LABELS = r"seg|mask|msk|labels?|truth|gt|vert|pred|prediction|result|auto"
+_ROLES = re.compile(rf"[-_.]({_LABELS}|ct|mr|mri|us|image|img)$", re.IGNORECASE)
+_SAYS_LABELS = re.compile(rf"[-_.]({_LABELS})$", re.IGNORECASE)
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")
 
 
@@ -52,6 +52,11 @@ def case_of(path: Path) -> str:
     while (shorter := _ROLES.sub("", name)) not in {name, ""}:
         name = shorter
     return name
+
+
+def says_labels(path: Path) -> bool:
+    """Tell whether a file's name says that it holds labels: `a_seg.nii.gz`, `a-mask.png`, `a.seg.nrrd`."""
+    return path.name.lower().endswith(".seg.nrrd") or _SAYS_LABELS.search(stem_of(path)) is not None
 
 
 def subject_of(case: str) -> str:
@@ -135,7 +140,7 @@ def _by_case(folder: Path) -> dict[str, Path]:
         msg = f"{folder} is no folder; give two folders, two files, or a CSV file with {COLUMNS}"
         raise VolumeError(msg)
     found: dict[str, Path] = {}
-    for path in _images_in(folder):
+    for path in images_in(folder):
         other = found.setdefault(case_of(path).casefold(), path)
         if other is not path:
             names = f"{other.name} and {path.name}"
@@ -147,6 +152,7 @@ def _by_case(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _images_in(folder: Path) -> Iterable[Path]:
+def images_in(folder: Path) -> Iterable[Path]:
+    """Return the files of a folder that are images or label maps, in the order of their names."""
     endings = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
     return sorted(p for p in folder.iterdir() if p.name.lower().endswith(endings) and not p.name.startswith("."))

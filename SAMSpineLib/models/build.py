@@ -112,6 +112,8 @@ def build_taught_model(model: StoredModel, device: str, precision: Precision) ->
     return TaughtSam(network, card, sam, model.name)
 
 
+# The SAM that is taught where the model in use is none.
+BUNDLED_SAM = "sam-spine-tiny"
 # What was taught to a model of `MODELS`, and is none by itself.
 TAUGHT: dict[str, Callable[[StoredModel, str, Precision], Promptable]] = {"sam2rad": build_taught_model}
 
@@ -169,6 +171,20 @@ def build_backbone(
         msg = f"'{name}' is no SAM, and nothing can be taught on it: choose a SAM of `samspine models list`"
         raise ModelError(msg)
     return sam
+
+
+def sam_for(name: str) -> str:
+    """Return which SAM to teach where a model is in use: itself, the one that it was taught on, or the bundled one.
+
+    Raises:
+        ModelError: if there is no such model, or its file cannot be read.
+    """
+    from SAMSpineLib.models.sam2rad.taught import read_card
+
+    architecture = architecture_of(name)
+    if MODELS.get(architecture) in (build_sam_model, build_sam2_model):
+        return name
+    return read_card(resolve(name).path).backbone if architecture in TAUGHT else BUNDLED_SAM
 
 
 def build_masksam(path: Path, *, device: str = "cpu", precision: Precision = "auto") -> MaskSamPrompter:

@@ -77,9 +77,24 @@ def test_three_slices_are_labelled_taught_found_in_the_rest_corrected_and_saved(
     corrected = user.voxels("my bones")
     changed = {int(n) for n in np.nonzero(corrected != found)[2]}
     assert len(changed) <= 1
+    saved = read_back(user.segmentation, tmp_path / "bones.seg.nrrd", user.volume)
+    assert np.array_equal(saved, corrected)
     user.host.key("Ctrl+Z")
     user.settle()
     assert np.array_equal(user.voxels("my bones"), found)
+
+
+def read_back(segmentation: Any, path: Path, volume: Any) -> np.ndarray:
+    """Save a segmentation as Slicer does, and return what the file marks on the volume's grid."""
+    from SAMSpineLib.io.writing import read_segmentation
+    from SAMSpineLib.mrml.volumes import grid_of_node
+    from SAMSpineLib.resampling import sample_labels
+
+    segmentation.AddDefaultStorageNode()
+    segmentation.GetStorageNode().SetFileName(str(path))
+    assert segmentation.GetStorageNode().WriteData(segmentation)
+    saved = read_segmentation(path)
+    return sample_labels(saved.labels, saved.grid, grid_of_node(volume)) > 0
 
 
 def test_a_segment_without_voxels_teaches_nothing(user: Any) -> None:
@@ -125,6 +140,32 @@ def test_a_folder_is_ranked_and_a_click_opens_the_scan_to_label_next(
     user.host.process()
     assert user.state.inputVolume.GetName() == names[0].removesuffix(".nii.gz")
     assert user.state.inputVolume is not user.volume
+
+
+@pytest.mark.slow
+def test_a_folder_of_labelled_images_teaches_too(user: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import qt
+    import SimpleITK as sitk
+
+    for number in range(3):
+        y, x = np.mgrid[:64, :64]
+        disc = np.hypot(y - 20 - 8 * number, x - 30) < 9
+        for name, values in (("us", 60 + 120 * disc), ("mask", disc)):
+            sitk.WriteImage(sitk.GetImageFromArray(values.astype(np.uint8)), str(tmp_path / f"{number}_{name}.png"))
+    ui = user.host.ui
+    user.choose("my disc")
+    ui.teachSection.collapsed = False
+    user.host.process()
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: "")
+    user.host.press(ui.teachFolderButton)
+    assert ui.teachFolderButton.text == "Teach by a folder..."
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    user.host.press(ui.teachFolderButton)
+    assert ui.teachFolderButton.text == "Cancel"
+    user.host.wait_until(lambda: ui.teachFolderButton.text != "Cancel", 180)
+    assert "'my-disc' was taught" in ui.statusLabel.text
+    assert ui.modelSelector.currentText == "my-disc"
+    assert user.state.method == "sam2rad"
 
 
 def test_a_model_that_was_not_taught_ranks_nothing_and_says_so(

@@ -57,6 +57,10 @@ class ModelStore:
         """Where files lie until they are complete and converted."""
         return self.folder / "downloads"
 
+    def teaching_folder(self, name: str) -> Path:
+        """Return where the run that teaches a model keeps what it needs to go on."""
+        return self.folder / "teaching" / re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
+
     def make_folder(self) -> None:
         """See to it that the folder is there.
 

@@ -19,6 +19,7 @@ from SAMSpineLib.io.numbering import numbering_called, read_named_labels
 from SAMSpineLib.io.reading import read_with_notices
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.taught_file import TaughtStructure
+from SAMSpineLib.training.teaching.folder import rows_in
 from SAMSpineLib.volume import Volume
 
 # Values of structures that the label table lacks: a name has the same one in every taught model.
@@ -101,26 +102,34 @@ def new_structure(name: str, order: int = 0) -> TaughtStructure:
 
 
 def read_images(
-    manifest: Path, *, modality: str | None = None, notify: Callable[[str], None] | None = None
+    source: Path, *, modality: str | None = None, notify: Callable[[str], None] | None = None
 ) -> tuple[TeachImage, ...]:
-    """Read labelled images from a CSV file with the columns `image,labels` and, if wanted, `subject,complete,ids`.
+    """Read labelled images from a folder (see `rows_in`), or as a CSV file lists them.
 
-    Paths are relative to the file. Labels are a label map on the image's grid, or a `.seg.nrrd`. Without a subject,
-    each image is a subject of its own. `complete` is yes (the default) where all that is there was labelled, no where
-    only some slices were. `ids` is the numbering of a label map, as `read_named_labels` knows it; without it values
-    are what they are.
+    It has the columns `image,labels` and, if wanted, `subject,complete,ids`. Paths are relative to the file. Labels are
+    a label map on the image's grid, or a `.seg.nrrd`. Without a subject, each image is a subject of its own. `complete`
+    is yes (the default) where all that is there was labelled, no where only some slices were. `ids` is the numbering of
+    a label map, as `read_named_labels` knows it; without it values are what they are.
 
     Args:
-        manifest: the CSV file.
+        source: the folder, or the CSV file.
         modality: of the images, where their files do not say it.
-        notify: told what had to be mended in a file.
+        notify: told what had to be mended in a file, or was left out.
 
     Raises:
         VolumeError: if the file, a column or an image is missing.
         LabelError: if labels do not lie on their image's grid.
     """
+    tell = notify or (lambda _text: None)
+    if source.is_dir():
+        return tuple(_read(source, row, modality, tell) for row in rows_in(source, tell))
+    return tuple(_read(source.parent, row, modality, tell) for row in _listed(source))
+
+
+def _listed(manifest: Path) -> list[dict[str, str]]:
+    """Return the rows of a list of labelled images."""
     if not manifest.is_file():
-        msg = f"The list of labelled images '{manifest}' does not exist; expected a CSV file with image,labels"
+        msg = f"The list of labelled images '{manifest}' does not exist; expected a folder, or a CSV file: image,labels"
         raise VolumeError(msg)
     with manifest.open(encoding="utf-8-sig", newline="") as handle:
         rows = list(csv.DictReader(handle))
@@ -128,8 +137,7 @@ def read_images(
     if missing:
         msg = f"The list of labelled images '{manifest}' lacks the columns {sorted(missing)} (or any row)"
         raise VolumeError(msg)
-    tell = notify or (lambda _text: None)
-    return tuple(_read(manifest.parent, row, modality, tell) for row in rows)
+    return rows
 
 
 def _read(folder: Path, row: dict[str, str], modality: str | None, notify: Callable[[str], None]) -> TeachImage:

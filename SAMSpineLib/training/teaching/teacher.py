@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from SAMSpineLib.errors import LabelError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder, LessonProgress, LessonResult
-from SAMSpineLib.models.build import build_promptable
-from SAMSpineLib.models.protocols import Promptable
-from SAMSpineLib.models.sam.promptable import SamPromptable
-from SAMSpineLib.models.sam2rad.segmenter import TaughtSam
+from SAMSpineLib.models.build import build_backbone, sam_for
 from SAMSpineLib.models.store.adding import TAUGHT_KIND, Given, add_checkpoint
-from SAMSpineLib.models.store.model_store import ModelStore
 from SAMSpineLib.models.store.resolving import user_store
 from SAMSpineLib.models.taught_file import TaughtStructure
 from SAMSpineLib.stack import stack_along
@@ -26,8 +20,6 @@ from SAMSpineLib.training.teaching.plan import RECIPE, TeachPlan
 from SAMSpineLib.training.teaching.slices import DIRECTIONS
 from SAMSpineLib.training.teaching.teach import teach
 
-# What is taught where the model in use is no SAM.
-BACKBONE = "sam-spine-tiny"
 # Of the whole time, about so much goes into reading and encoding.
 ENCODING = 0.15
 
@@ -55,7 +47,9 @@ class HomeTeacher:
         images = tuple(TeachImage(one.volume, one.labels, one.subject, one.complete) for one in order.volumes)
         structures = tuple(Wanted(_structure(one), (one.value,)) for one in order.structures)
         recipe = replace(RECIPE, steps=order.steps or RECIPE.steps)
-        plan = TeachPlan(structures, sam_of(self.model, self.device), direction_of(order.volumes), recipe)
+        plan = TeachPlan(
+            structures, build_backbone(sam_for(self.model), device=self.device), direction_of(order.volumes), recipe
+        )
 
         def tell(stage: str, done: int, total: int, seen: dict[str, float]) -> None:
             if progress is not None:
@@ -63,24 +57,11 @@ class HomeTeacher:
                 begun = ENCODING * share if stage == "encode" else ENCODING + (1 - ENCODING) * share
                 progress(_said(stage, seen), begun)
 
-        done = teach(plan, images, _folder(store, order.name), progress=tell, cancelled=cancelled)
+        done = teach(plan, images, store.teaching_folder(order.name), progress=tell, cancelled=cancelled)
         if taken is not None:
             store.remove(order.name)
         kept = add_checkpoint(store, done.path, Given(order.name))
         return LessonResult(kept.name, kept.bytes, done.steps, done.stopped, done.card.figures)
-
-
-def sam_of(name: str, device: str) -> SamPromptable:
-    """Return the SAM to teach: the one in use, the one on which that was taught, or the bundled one."""
-    model: Promptable = build_promptable(name, device=device)
-    if isinstance(model, TaughtSam):
-        model = build_promptable(model.card.backbone, device=device)
-    if not isinstance(model, SamPromptable):
-        model = build_promptable(BACKBONE, device=device)
-    if not isinstance(model, SamPromptable):
-        msg = f"'{BACKBONE}' is no SAM"
-        raise TypeError(msg)
-    return model
 
 
 def direction_of(volumes: Sequence[LabelledVolume]) -> str:
@@ -109,11 +90,6 @@ def _structure(label: Label) -> TaughtStructure:
     """Return a label of somebody's scene under the value that its name has everywhere."""
     known = new_structure(label.name)
     return known if known.value < FIRST_NEW_VALUE else replace(known, colour=label.colour)
-
-
-def _folder(store: ModelStore, name: str) -> Path:
-    """Return where a run keeps what it needs to go on."""
-    return store.folder / "teaching" / re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
 
 
 def _said(stage: str, seen: dict[str, float]) -> str:

@@ -10,12 +10,12 @@ import pytest
 from SAMSpineLib.errors import LabelError, ModelError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder
-from SAMSpineLib.models.build import build_promptable
+from SAMSpineLib.models.build import build_promptable, sam_for
 from SAMSpineLib.models.catalogue import add
 from SAMSpineLib.models.sam2rad.taught import read_card
 from SAMSpineLib.models.store.adding import Given
 from SAMSpineLib.models.store.resolving import user_store
-from SAMSpineLib.training.teaching.teacher import BACKBONE, HomeTeacher, direction_of, sam_of
+from SAMSpineLib.training.teaching.teacher import HomeTeacher, direction_of
 from SAMSpineLib.volume import Volume
 
 MINE = Label(1001, "my disc", "my disc", "custom", (9, 8, 7))
@@ -57,8 +57,9 @@ def test_the_name_of_a_model_that_was_not_taught_is_not_taken(small, picture):
     assert build_promptable("small").name == "small"
 
 
-def test_where_the_model_in_use_is_no_sam_the_bundled_one_is_taught():
-    assert sam_of("ct-sam3d-small", "cpu").name == BACKBONE
+def test_a_sam_in_use_is_taught_itself_what_was_taught_by_its_sam_and_anything_else_by_the_bundled_one(small, picture):
+    HomeTeacher(small)(ordered(picture))
+    assert [sam_for(name) for name in (small, "mine", "ct-sam3d-small")] == [small, small, "sam-spine-tiny"]
 
 
 @pytest.mark.parametrize(("axis", "direction"), [(0, "axial"), (1, "coronal"), (2, "sagittal")])
