@@ -35,8 +35,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# One file of tests after the other on each core, and in each of them, and in what they start, one thread: more would
+# stand in each other's way.
 test: lint
-	$(BIN)/pytest -m 'not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not gpu' -n auto --dist loadfile
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m Benchmarks

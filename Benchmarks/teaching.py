@@ -69,7 +69,7 @@ def _ct(data: Path) -> list[tuple[Path, Path]]:
     ]
 
 
-LEVELS = tuple(f"level {n}={n}" for n in range(1, 6))
+LEVELS = tuple(f"L{n}={19 + n}" for n in range(1, 6))
 SETS = {
     "us": DataSet(_beside("us/apo_*_image.png", "_image", "_mask"), ("aponeurosis",)),
     "vb3": DataSet(_beside("mr/vb3/*_mr.nii.gz", "_mr", "_seg"), ("vertebra",), "sagittal", "MR", 4),

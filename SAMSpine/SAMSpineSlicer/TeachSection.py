@@ -59,18 +59,20 @@ class TeachSection:
 
         def start() -> None:
             panel.installer.check(panel.parameterNode)
-            segmentId = panel.selected()
-            name = self._nameFor(panel.bench().label_of(segmentId).name)
+            segmentId, bench = panel.selected(), panel.bench()
+            isAll = self.ui.teachAllCheckBox.checked
+            name = self._nameFor(bench.node.GetName() if isAll else bench.label_of(segmentId).name)
+            segmentIds = list(bench.labels) if isAll else [segmentId]
             complete = self.ui.teachCompleteCheckBox.checked
-            volumes = panel.desk.teach(name, [segmentId], self.run.tell, self._onFinished, complete=complete)
+            volumes = panel.desk.teach(name, segmentIds, self.run.tell, self._onFinished, complete=complete)
             panel.tell(_("Teaching by {volumes}").format(volumes=", ".join(volumes)))
             self.run.show(running=True)
 
         panel.attempt(start)
 
-    def _nameFor(self, structure: str) -> str:
-        """Return the name of the model that is to come of it: what the user typed, or what the structure says."""
-        return str(self.ui.teachNameEdit.text).strip() or model_name_for(structure)
+    def _nameFor(self, taught: str) -> str:
+        """Return the name of the model that is to come of it: what the user typed, or what is taught."""
+        return str(self.ui.teachNameEdit.text).strip() or model_name_for(taught)
 
     def _words(self) -> Sequence[str]:
         """Return the command that teaches the selected segment's structure by a folder, or nothing."""

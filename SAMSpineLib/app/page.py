@@ -34,7 +34,7 @@ def initial_state(state: Any) -> None:
             "trame__title": "SAMSpine", "trame__favicon": None, "theme": "dark", "message": "", "busy": "",
             "loading": "", "is_uploading": False, "volume_name": "", "tool": "", "selected": "", "segments": [],
             "running": False, "progress": 0.0, "stage": "", "method": "centres", "choices": [], "timing": [0.0, 0.0],
-            "choice_title": "", "can_follow": False, "teach_name": "", "teach_complete": False,
+            "choice_title": "", "can_follow": False, "teach_name": "", "teach_all": False, "teach_complete": False,
             "steps": 0, "window": "Bone", "opacity": 0.5, "outline": False, "surfaces": True, "crosshair": True,
             "layout": "Four-Up", "orientations": list(ORIENTATIONS),
             "keys": {key.sequence: key.action for key in KEYS}, "new_name": None, "new_number": None,
@@ -152,6 +152,8 @@ def _teach(app: Application) -> None:
             html.Div("The slices in which the selected segment has voxels teach a SAM what it is; three are the least.",
                      classes="text-caption mb-2")  # fmt: skip
             v3.VTextField(v_model=("teach_name",), label="Name of the model", id="teach-name", **SMALL)
+            v3.VCheckbox(v_model=("teach_all",), label="All segments together", id="teach-all",
+                         density="compact", hide_details=True)  # fmt: skip
             v3.VCheckbox(v_model=("teach_complete",), label="All of it is labelled", id="teach-complete",
                          density="compact", hide_details=True)  # fmt: skip
             v3.VBtn("Teach", click=(app.act, "['teach']"), id="act-teach", size="small", variant="tonal",

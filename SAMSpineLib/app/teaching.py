@@ -1,4 +1,4 @@
-"""Teach on the page: what the selected segment is, from the slices that it has voxels in, then use what came of it."""
+"""Teach on the page: what segments are, from the slices that they have voxels in, then use what came of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Teaching:
         self._app = app
 
     def start(self) -> None:
-        """Teach what the selected segment is.
+        """Teach what the selected segment is, or all that have voxels.
 
         Raises:
             SAMSpineError: if there is nothing to teach.
@@ -31,9 +31,11 @@ class Teaching:
         if app.state.running:
             return
         segment_id = app.selected()
-        name = str(app.state.teach_name or "").strip() or slug(app.bench.label_of(segment_id).name)
-        complete = bool(app.state.teach_complete)
-        app.desk.teach(name, [segment_id], app.begin_run("Teaching"), self._finished, complete=complete)
+        together, complete = bool(app.state.teach_all), bool(app.state.teach_complete)
+        taught = app.bench.node.GetName() if together else app.bench.label_of(segment_id).name
+        name = str(app.state.teach_name or "").strip() or slug(taught)
+        ids = list(app.bench.labels) if together else [segment_id]
+        app.desk.teach(name, ids, app.begin_run("Teaching"), self._finished, complete=complete)
 
     def _finished(self, result: LessonResult | None) -> None:
         app = self._app

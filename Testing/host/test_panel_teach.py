@@ -97,6 +97,22 @@ def read_back(segmentation: Any, path: Path, volume: Any) -> np.ndarray:
     return sample_labels(saved.labels, saved.grid, grid_of_node(volume)) > 0
 
 
+@pytest.mark.slow
+def test_all_segments_that_have_voxels_are_taught_together_where_that_is_wanted(user: Any) -> None:
+    from SAMSpineLib.models.sam2rad.taught import read_card
+    from SAMSpineLib.models.store.resolving import user_store
+
+    middle = int(np.argmax((user.truth > 0).sum(axis=(0, 1))))
+    for name, planes in (("my disc", range(middle - 3, middle + 3, 2)), ("empty", range(0))):
+        user.choose(name)
+        paint(user, name, planes)
+    user.host.ui.teachAllCheckBox.checked = True
+    teach(user)
+    name = user.host.ui.modelSelector.currentText
+    assert name not in {"my-disc", "my-bones", "small"}
+    assert {one.name for one in read_card(user_store().model(name).path).structures} == {"my disc", "my bones"}
+
+
 def test_a_segment_without_voxels_teaches_nothing(user: Any) -> None:
     user.choose("my bones")
     user.host.ui.teachSection.collapsed = False
