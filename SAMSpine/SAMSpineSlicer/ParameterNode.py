@@ -5,7 +5,7 @@ from typing import Annotated
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
-METHODS = ["centres", "atlas", "sam2rad"]
+METHODS = ["centres", "atlas", "ma-sam", "masksam", "sam2rad"]
 DEVICES = ["auto", "cpu", "cuda"]
 PRECISIONS = ["auto", "float32", "bfloat16", "float16"]
 # What the left button does in a slice view; "none" leaves it to Slicer.

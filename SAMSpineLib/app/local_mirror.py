@@ -55,7 +55,7 @@ class LocalMirror(SessionMirror):
             teacher: carries orders to teach out.
         """
         super().__init__(notify=notify)
-        self.session, self._localiser = sturdy_session(networks, self._notify)
+        self.session, self._eyes = sturdy_session(networks, self._notify)
         self._atlases, self._teacher = atlases, teacher
         self._stop = threading.Event()
         self._prompts: dict[int, tuple[Prompt, ...]] = {}
@@ -165,7 +165,7 @@ class LocalMirror(SessionMirror):
 
         def work() -> AutoResult:
             result = run_autonomous(
-                self.session, self._localiser, cast("Run", method), atlases=self._atlases, progress=progress,
+                self.session, self._eyes, cast("Run", method), atlases=self._atlases, progress=progress,
                 cancelled=self._stop.is_set,
             )  # fmt: skip
             self._fits = result.fits

@@ -94,6 +94,8 @@ def _bar(app: Application) -> None:
 METHODS = [
     {"title": "by network", "value": "centres"},
     {"title": "by atlases too", "value": "atlas"},
+    {"title": "by MA-SAM", "value": "ma-sam"},
+    {"title": "by MaskSAM", "value": "masksam"},
     {"title": "as taught", "value": "sam2rad"},
 ]
 

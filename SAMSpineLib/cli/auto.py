@@ -24,10 +24,11 @@ Examples:
   samspine auto ct.nii.gz out.seg.nrrd
   samspine auto dicom/ out.seg.nrrd --series 3 --report out.html
   samspine auto ct.nii.gz out.nii.gz --method atlas --library my_atlases/
+  samspine auto ct.nii.gz out.seg.nrrd --method masksam --segmenter my-masksam
   samspine auto us.png out.seg.nrrd --method sam2rad --model aponeurosis    what `samspine teach` has taught
 """
 STEPS = 1000
-Run = Literal["centres", "atlas", "sam2rad"]
+Run = Literal["centres", "atlas", "ma-sam", "masksam", "sam2rad"]
 
 
 def command(
@@ -37,7 +38,8 @@ def command(
     method: Annotated[
         Run,
         typer.Option(
-            help="Prompt with what the localiser saw, with atlases registered to it, or as --model was taught."
+            help="Prompt with what the localiser saw, or with atlases registered to it; give those to MA-SAM; let "
+            "MaskSAM do it alone; or find what --model was taught."
         ),
     ] = "centres",
     library: Annotated[
@@ -49,6 +51,10 @@ def command(
     localiser_weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights of your own for the localiser.")
     ] = None,
+    segmenter: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="For ma-sam and masksam: which one, of `samspine models list`."),
+    ] = "",
     series: options.Series = None,
     device: options.Device = "cpu",
     precision: options.Precision = "auto",
@@ -76,16 +82,16 @@ def command(
         read = read_with_notices(image, series=series)
     for text in read.notices:
         note(text)
-    atlases = atlases_of(library) if method == "atlas" else ()
+    atlases = atlases_of(library) if method in {"atlas", "ma-sam"} else ()
     settings = EngineSettings(precision=precision)
-    networks = build_networks(model, weights, localiser_weights, device, settings)
+    networks = build_networks(model, weights, localiser_weights, device, settings, segmenter=segmenter)
     with working("Loading the networks"):
-        networks.load(localiser=method != "sam2rad")
-    session, localiser = sturdy_session(networks, note, settings)
+        networks.load(localiser=method not in {"sam2rad", "masksam"})
+    session, eyes = sturdy_session(networks, note, settings)
     session.set_volume(read.volume)
     with counting("Segmenting") as tell:
         result = run_autonomous(
-            session, localiser, method, atlases=lambda: atlases,
+            session, eyes, method, atlases=lambda: atlases,
             progress=lambda stage, share: tell(round(STEPS * share), STEPS, stage),
         )  # fmt: skip
     table = LabelTable({label.value: label for label in (*table, *result.structures)}.values())

@@ -159,7 +159,7 @@ def check_prompts(orders: dict[Label, list[Prompt]], volume: Volume, labels: np.
     Raises:
         PromptError: naming the label.
     """
-    from SAMSpineLib.engine.session import check_inside
+    from SAMSpineLib.engine.steps import check_inside
 
     for label, prompts in orders.items():
         for prompt in prompts:

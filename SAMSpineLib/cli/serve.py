@@ -124,11 +124,16 @@ def words(line: str, *, secret: str | None) -> str:
 
 
 def build_networks(
-    model: str, weights: Path | None, localiser_weights: Path | None, device: str, settings: EngineSettings
+    model: str,
+    weights: Path | None,
+    localiser_weights: Path | None,
+    device: str,
+    settings: EngineSettings,
+    segmenter: str = "",
 ) -> Networks:
-    """Return networks that are built when they are needed."""
+    """Return networks that are built when they are needed; `segmenter` names the one of whole volumes, if any."""
     from SAMSpineLib.engine.networks import Networks
-    from SAMSpineLib.models.build import build_localiser, build_promptable
+    from SAMSpineLib.models.build import build_localiser, build_promptable, build_segmenter
 
     def precision() -> Precision:
         # A CPU that has to help out need not have what the GPU had.
@@ -140,6 +145,7 @@ def build_networks(
         device=device,
         batch_size=settings.batch_size,
         find_device=_found,
+        build_segmenter=lambda method, where: build_segmenter(method, segmenter, device=where, precision=precision()),
     )
     return networks
 

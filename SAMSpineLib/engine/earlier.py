@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,11 +19,15 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Earlier:
-    """A label's voxels from before its first prompt: a mask (K, J, I) of an extent of the volume's `grid`."""
+    """A label's voxels from before its first prompt: a mask (K, J, I) of an extent of the volume's `grid`.
+
+    Where a network has found them, `quality` is the Dice (0..1) that it expects of them.
+    """
 
     mask: Mask = field(repr=False)
     extent: Extent
     grid: Grid
+    quality: float | None = None
 
     def on(self, patch: Grid) -> Probability:
         """Return the probability (K, J, I) that it gives a network on a patch; 0 where it knows of nothing."""
@@ -52,7 +56,16 @@ def earlier_of(labels: npt.NDArray[np.uint16], value: int, extent: Extent | None
     return Earlier(mask, extent, grid) if mask.any() else None
 
 
-def loaded_extents(labels: npt.NDArray[np.uint16]) -> dict[int, Extent]:
+def found_masks(labels: npt.NDArray[np.integer], quality: Mapping[int, float], grid: Grid) -> dict[int, Earlier]:
+    """Return what a network has found in a whole volume: the voxels of each value of its label map (K, J, I)."""
+    extents = loaded_extents(labels)
+    return {
+        value: Earlier(labels[slices_of(extent)] == value, extent, grid, quality.get(value))
+        for value, extent in extents.items()
+    }
+
+
+def loaded_extents(labels: npt.NDArray[np.integer]) -> dict[int, Extent]:
     """Return the extent of each value of a label map."""
     boxes = enumerate(ndimage.find_objects(labels.astype(np.int32)), start=1)
     return {

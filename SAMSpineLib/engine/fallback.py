@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from weakref import ReferenceType, ref
 
 import numpy as np
@@ -31,6 +31,7 @@ from SAMSpineLib.models.protocols import (
     TaughtPromptable,
     Tracker,
 )
+from SAMSpineLib.models.whole_map import WholeMap
 from SAMSpineLib.prompts import Prompt, Ras
 from SAMSpineLib.stack import Stack
 from SAMSpineLib.volume import Grid, Volume
@@ -283,8 +284,8 @@ class _Following:
         return self._inner
 
 
-class SturdyLocaliser(Sturdy):
-    """A localiser that survives full memory."""
+class SturdyEyes(Sturdy):
+    """`Eyes` that survive full memory."""
 
     def localise(self, volume: Volume, *, progress: Share | None = None) -> Localisation:
         """Return the maps of a whole volume; see `VolumeLocaliser.localise`."""
@@ -297,14 +298,18 @@ class SturdyLocaliser(Sturdy):
 
         return self.attempt(work)
 
+    def segment(self, method: str, ask: Callable[[Any], WholeMap]) -> WholeMap:
+        """Return what the network of a method answers; see `Eyes.segment`."""
+        return self.attempt(lambda: ask(self.networks.segmenter(method)))
+
     def _smaller_batches(self) -> bool:
         return isinstance(self.networks.localiser, InBatches) and self.networks.halve_batches()
 
 
 def sturdy_session(
     networks: Networks, notify: Notify, settings: EngineSettings | None = None
-) -> tuple[Session, SturdyLocaliser]:
-    """Return a session of this process and a localiser that survive full memory; `notify` is told what that took."""
+) -> tuple[Session, SturdyEyes]:
+    """Return a session of this process, and eyes, that survive full memory; `notify` is told what that took."""
     caches: list[Session] = []
 
     def empty_cache() -> None:
@@ -313,4 +318,4 @@ def sturdy_session(
 
     session = Session(SturdyPromptable(networks, empty_cache, notify), settings, notify=notify)
     caches.append(session)
-    return session, SturdyLocaliser(networks, empty_cache, notify)
+    return session, SturdyEyes(networks, empty_cache, notify)

@@ -40,10 +40,13 @@ class LabelState:
 
     @property
     def quality(self) -> float | None:
-        """The worst of what the network expects of its answers (0..1), of prompted ones if it works in slices."""
+        """The worst of what the network expects of its answers (0..1), of prompted ones if it works in slices.
+
+        Before there is any, what was expected of the mask that was there before them.
+        """
         patches = [answer.quality for answer in self.answers]
         slices = [answer.quality for answer in self.slices if answer.prompted]
-        return min((*patches, *slices), default=None)
+        return min((*patches, *slices), default=self.earlier.quality if self.earlier is not None else None)
 
 
 @dataclass(frozen=True, eq=False)

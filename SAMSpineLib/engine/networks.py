@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from SAMSpineLib.engine.autonomous.survey import Localises
-from SAMSpineLib.errors import SAMSpineError
+from SAMSpineLib.errors import ModelError, SAMSpineError
 from SAMSpineLib.models.protocols import Promptable
 
 CPU = "cpu"
@@ -24,6 +25,7 @@ class Networks:
         device: str = CPU,
         batch_size: int = 1,
         find_device: Callable[[str], str] = str,
+        build_segmenter: Callable[[str, str], Any] | None = None,
     ) -> None:
         """Keep how networks are built for a device.
 
@@ -33,6 +35,7 @@ class Networks:
             device: where to compute, or a word that `find_device` understands.
             batch_size: parts of an image that a GPU looks at together; on the CPU it is one.
             find_device: is asked before the first network is built.
+            build_segmenter: is given a method and the device; None where nothing segments whole volumes.
         """
         self.device = device
         self.moves = 0
@@ -40,6 +43,7 @@ class Networks:
         self._build_promptable, self._build_localiser = build_promptable, build_localiser
         self._promptable: Promptable | None = None
         self._localiser: Localises | None = None
+        self._build_segmenter, self._segmenters = build_segmenter, dict[str, Any]()
         self._lock = threading.RLock()
 
     @property
@@ -67,6 +71,21 @@ class Networks:
                 self.device = self._find_device(self.device)
                 self._localiser = self._build_localiser(self.device)
             return self._localiser
+
+    def segmenter(self, method: str) -> Any:
+        """Return the network that segments whole volumes by a method of autonomous mode.
+
+        Raises:
+            ModelError: if it cannot be built.
+        """
+        with self._lock:
+            if method not in self._segmenters:
+                if self._build_segmenter is None:
+                    msg = f"There is no network for the method '{method}' here"
+                    raise ModelError(msg)
+                self.device = self._find_device(self.device)
+                self._segmenters[method] = self._build_segmenter(method, self.device)
+            return self._segmenters[method]
 
     @property
     def ready(self) -> bool:
@@ -105,5 +124,6 @@ class Networks:
             if self.device == CPU:
                 return False
             self.device, self._promptable, self._localiser = CPU, None, None
+            self._segmenters.clear()
             self.moves += 1
             return True

@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.cache import EncodedCache, PatchStore
-from SAMSpineLib.engine.contest import settled, settled_slices
-from SAMSpineLib.engine.earlier import earlier_of, loaded_extents
+from SAMSpineLib.engine.earlier import Earlier, earlier_of, loaded_extents
 from SAMSpineLib.engine.history import History, LabelState, Step
 from SAMSpineLib.engine.memory import Found, Notify, attempt, emptied
 from SAMSpineLib.engine.painting import inner_slices, union
@@ -29,15 +28,15 @@ from SAMSpineLib.engine.slice_answer import SliceAnswer
 from SAMSpineLib.engine.slices import SliceReader
 from SAMSpineLib.engine.slices_ahead import SlicesAhead
 from SAMSpineLib.engine.stack_walk import StackWalk
+from SAMSpineLib.engine.steps import LabelMap, all_settled, check_inside, keep_earlier, restoring
 from SAMSpineLib.errors import LabelError, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.models.protocols import Promptable
 from SAMSpineLib.progress import Counted
-from SAMSpineLib.prompts import Prompt, anchor
-from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
+from SAMSpineLib.prompts import Prompt
+from SAMSpineLib.volume import Extent, Volume, slices_of
 
-LabelMap = npt.NDArray[np.uint16]
 NOWHERE: Extent = (0, -1, 0, -1, 0, -1)
 
 
@@ -179,7 +178,7 @@ class Session(Selection):
                 if progress is not None:
                     progress(len(states), len(orders), label.name)
         finally:
-            for label, state in self.attempt(lambda: _all_settled(states)).items():
+            for label, state in self.attempt(lambda: all_settled(states)).items():
                 self.select(label)
                 updates.append(self.attempt(partial(self._commit, state)))
         return tuple(updates)
@@ -249,6 +248,18 @@ class Session(Selection):
             updates.append(self.attempt(partial(self._commit, state, also=loaded)))
         return tuple(updates)
 
+    def place_masks(self, found: Mapping[Label, Earlier]) -> tuple[MaskUpdate, ...]:
+        """Take masks that were found in the whole volume for labels instead of what these had; return what changed.
+
+        Each label is one step to undo; prompts go on from its mask.
+        """
+        updates = []
+        for label, mask in found.items():
+            self.select(label)
+            state, also = LabelState(earlier=mask), union(mask.extent, self._loaded.get(label.value))
+            updates.append(self.attempt(partial(self._commit, state, also=also)))
+        return tuple(updates)
+
     def remove(self, prompt: Prompt) -> MaskUpdate:
         """Take one prompt of the selected label back, as if it had never been given.
 
@@ -274,7 +285,7 @@ class Session(Selection):
         step = self._history.to_undo
         if step is None:
             return MaskUpdate.nothing(0, "There is nothing to undo")
-        update = self.attempt(lambda: _restoring(step, step.before, step.state_before))
+        update = self.attempt(lambda: restoring(step, step.before, step.state_before))
         self._history.undo()
         self._restore(step, step.before, step.state_before)
         return update
@@ -284,7 +295,7 @@ class Session(Selection):
         step = self._history.to_redo
         if step is None:
             return MaskUpdate.nothing(0, "There is nothing to redo")
-        update = self.attempt(lambda: _restoring(step, step.after, step.state_after))
+        update = self.attempt(lambda: restoring(step, step.after, step.state_after))
         self._history.redo()
         self._restore(step, step.after, step.state_after)
         return update
@@ -330,7 +341,7 @@ class Session(Selection):
         before_it = self._map[slices_of(extent)].copy()
         crop = before_it.copy()
         crop[crop == value] = 0
-        _keep_earlier(crop, extent, state, value)
+        keep_earlier(crop, extent, state, value)
         lost: tuple[int, ...] = ()
         if new.marked is not None:
             lost = self._paint(crop[inner_slices(new.marked[1], extent)], new.marked[0], value)
@@ -353,47 +364,3 @@ class Session(Selection):
     def _restore(self, step: Step, voxels: LabelMap, state: LabelState) -> None:
         self._map[slices_of(step.extent)] = voxels
         self._states[step.label] = state
-
-
-def _restoring(step: Step, voxels: LabelMap, state: LabelState) -> MaskUpdate:
-    """Return what changes when a step's voxels (K, J, I) before or after it are put back."""
-    changed = step.before != step.after
-    others = {*np.unique(step.before[changed]).tolist(), *np.unique(step.after[changed]).tolist()} - {0, step.label}
-    visited = state.grids
-    mask = (voxels == step.label).astype(np.uint8)
-    return MaskUpdate(step.label, mask, step.extent, tuple(sorted(others)), visited)
-
-
-def _all_settled(states: Mapping[Label, LabelState]) -> dict[Label, LabelState]:
-    """Return the states of labels with contested places given to one of them."""
-    answers = settled({label.value: state.answers for label, state in states.items()})
-    slices = settled_slices({label.value: state.slices for label, state in states.items()})
-    return {
-        label: replace(state, answers=answers[label.value], slices=slices[label.value])
-        for label, state in states.items()
-    }
-
-
-def _keep_earlier(crop: LabelMap, extent: Extent, state: LabelState, value: int) -> None:
-    """Set, in a crop of the label map, the voxels of an earlier result that lie in no patch."""
-    kept = state.earlier.beyond(state.grids, extent) if state.earlier is not None else None
-    if kept is not None:
-        target = crop[inner_slices(kept[1], extent)]
-        target[kept[0] & (target == 0)] = value
-
-
-def check_inside(prompt: Prompt, grid: Grid) -> None:
-    """Refuse a prompt that does not touch the volume.
-
-    Raises:
-        PromptError: saying where the prompt lies and where the volume does.
-    """
-    if any(grid.voxel_at(place) is not None for place in prompt.places):
-        return
-    corners = grid.corners()
-    low, high = corners.min(axis=0).round(1).tolist(), corners.max(axis=0).round(1).tolist()
-    msg = (
-        f"The {type(prompt).__name__.lower()} at {tuple(round(x, 1) for x in anchor(prompt))} lies outside the volume, "
-        f"which reaches from {tuple(low)} to {tuple(high)} (R, A, S in mm)"
-    )
-    raise PromptError(msg)

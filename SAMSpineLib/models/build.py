@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from SAMSpineLib.errors import MissingExtraError, ModelError
 from SAMSpineLib.models.precision import Precision
@@ -187,36 +187,69 @@ def sam_for(name: str) -> str:
     return read_card(resolve(name).path).backbone if architecture in TAUGHT else BUNDLED_SAM
 
 
-def build_masksam(path: Path, *, device: str = "cpu", precision: Precision = "auto") -> MaskSamPrompter:
-    """Build a MaskSAM from its file, on the SAM that its card names.
-
-    Raises:
-        ModelError: if the file or that SAM is missing or damaged, or its weights are not those of the card.
-    """
+def build_masksam(model: StoredModel, device: str, precision: Precision) -> MaskSamPrompter:
+    """Return a MaskSAM on the SAM that its card names."""
     from SAMSpineLib.models.masksam.learnt import load_masksam, read_masksam
     from SAMSpineLib.models.masksam.prompter import MaskSamPrompter
 
-    _, card = read_masksam(path)
+    _, card = read_masksam(model.path)
     size = card.config.image_size
     sam = build_backbone(card.backbone, image_size=size, device=device, precision=precision)
-    network, card = load_masksam(path, sam.backbone.network)
-    return MaskSamPrompter(network, card, sam, path.stem, precision)
+    network, card = load_masksam(model.path, sam.backbone.network)
+    return MaskSamPrompter(network, card, sam, model.name, precision)
 
 
-def build_ma_sam(path: Path, *, device: str = "cpu", precision: Precision = "auto") -> MaSamSegmenter:
-    """Build an MA-SAM from its file, on the SAM that its card names.
-
-    Raises:
-        ModelError: if the file or that SAM is missing or damaged, or its weights are not those of the card.
-    """
+def build_ma_sam(model: StoredModel, device: str, precision: Precision) -> MaSamSegmenter:
+    """Return an MA-SAM on the SAM that its card names."""
     from SAMSpineLib.models.ma_sam.learnt import load_ma_sam, read_ma_sam
     from SAMSpineLib.models.ma_sam.segmenter import MaSamSegmenter
 
-    _, card = read_ma_sam(path)
+    _, card = read_ma_sam(model.path)
     size = card.config.image_size
     sam = build_backbone(card.backbone, image_size=size, device=device, precision=precision)
-    network, card = load_ma_sam(path, sam.backbone.network)
-    return MaSamSegmenter(network, card, sam, path.stem, precision)
+    network, card = load_ma_sam(model.path, sam.backbone.network)
+    return MaSamSegmenter(network, card, sam, model.name, precision)
+
+
+# What segments whole volumes, by the method of autonomous mode: what is trained or added, and what is bundled.
+SEGMENTERS: dict[str, dict[str, Callable[[StoredModel, str, Precision], Any]]] = {
+    "masksam": {"masksam": build_masksam, "masksam-small": build_masksam},
+    "ma-sam": {"ma-sam": build_ma_sam, "ma-sam-small": build_ma_sam},
+}
+
+
+def build_segmenter(
+    method: str,
+    name: str = "",
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+    precision: Precision = "auto",
+) -> Any:
+    """Build a network that segments whole volumes: for `masksam` a `MaskSamPrompter`, for `ma-sam` a `MaSamSegmenter`.
+
+    Args:
+        method: of autonomous mode.
+        name: of the model; without one the bundled one, or else the first of the user's own.
+        weights: a file of the user's own; its SAM is the one that its card names.
+        device: a torch device.
+        precision: in which it computes.
+
+    Raises:
+        ModelError: if there is none, or as `build_promptable`.
+    """
+    known = SEGMENTERS[method]
+    if weights is not None:
+        _check_device(device)
+        return known[method](StoredModel(weights.stem, method, weights), device, precision)
+    chosen = name or next(iter(names_of(frozenset(known))), "")
+    if not chosen:
+        msg = (
+            f"No network for the method '{method}' is on this machine: train one (`samspine train {method}-small`) and "
+            "add what comes of it (`samspine models add`)"
+        )
+        raise ModelError(msg)
+    return _built(known, chosen, None, (device, precision))
 
 
 def _built(

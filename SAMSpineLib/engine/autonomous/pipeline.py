@@ -5,10 +5,7 @@ result = segment_spine(session, build_localiser())
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,56 +13,29 @@ import numpy as np
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit, fits_of
 from SAMSpineLib.engine.autonomous.numbering import numberings_of
-from SAMSpineLib.engine.autonomous.prompters import Prompts, atlas_prompts, centre_prompts
+from SAMSpineLib.engine.autonomous.prompters import Prompts, atlas_prompts, centre_prompts, pseudo_masks
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
 from SAMSpineLib.engine.autonomous.review import flags_of
-from SAMSpineLib.engine.autonomous.survey import Localises, Survey, survey
+from SAMSpineLib.engine.autonomous.survey import Survey, survey
+from SAMSpineLib.engine.autonomous.watch import StageProgress, Watch
+from SAMSpineLib.engine.autonomous.whole import NOTHING_FOUND, Eyes, place_whole
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import Cancelled
 from SAMSpineLib.labels import spine_labels
 
-Method = Literal["centres", "atlas"]
+Method = Literal["centres", "atlas", "ma-sam"]
 
 # Share of the whole time that each stage takes, about: for the estimate of the time left.
 STAGES: Mapping[Method, Mapping[str, float]] = {
     "centres": {"localise": 0.35, "segment": 0.65},
     "atlas": {"localise": 0.2, "register": 0.4, "segment": 0.4},
+    "ma-sam": {"localise": 0.05, "register": 0.15, "segment": 0.8},
 }
-NOTHING_FOUND = "no vertebra found"
-
-StageProgress = Callable[[str, float], None]
-
-
-@dataclass
-class _Watch:
-    """Tells how far the whole run is, times the stages, and ends it when asked to."""
-
-    shares: Mapping[str, float]
-    progress: StageProgress | None
-    cancelled: Callable[[], bool] | None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Callable[[float], None]]:
-        before, started = sum(self.shares[done] for done in self.seconds), time.perf_counter()
-
-        def tell(share: float) -> None:
-            if self.cancelled is not None and self.cancelled():
-                msg = "Cancelled; what was finished is kept"
-                raise Cancelled(msg)
-            if self.progress is not None:
-                self.progress(name, before + self.shares[name] * share)
-
-        try:
-            tell(0.0)
-            yield tell
-        finally:
-            self.seconds[name] = time.perf_counter() - started
 
 
 def segment_spine(
     session: Session,
-    localiser: Localises,
+    eyes: Eyes,
     *,
     method: Method = "centres",
     atlases: Sequence[Atlas] = (),
@@ -78,42 +48,48 @@ def segment_spine(
 
     Args:
         session: with its volume set.
-        localiser: see `build_localiser`.
-        method: `centres` prompts with the localiser's own coarse masks, `atlas` with masks of registered atlases.
-        atlases: for the method `atlas`.
+        eyes: what finds vertebrae, and for `ma-sam` has that network.
+        method: `centres` prompts with the localiser's own coarse masks, `atlas` with masks of registered atlases, and
+            `ma-sam` gives those to MA-SAM instead of the session's network.
+        atlases: for the methods `atlas` and `ma-sam`.
         progress: called with the stage's name and the share (0..1) of the whole run that is done.
         cancelled: asked often; True ends the run, and what is finished then stays.
     """
-    watch = _Watch(STAGES[method], progress, cancelled)
+    watch = Watch(STAGES[method], progress, cancelled)
     found: Survey | None = None
     try:
         with watch.stage("localise") as tell:
-            found = session.attempt(lambda: survey(session.volume, localiser, progress=tell))
-        return segment_survey(session, found, method=method, atlases=atlases, watch=watch)
+            found = session.attempt(lambda: survey(session.volume, eyes, progress=tell))
+        return segment_survey(session, eyes, found, method=method, atlases=atlases, watch=watch)
     except Cancelled as stop:
         return _result(session, found, watch, str(stop))
 
 
 def segment_survey(
-    session: Session, found: Survey, *, method: Method, atlases: Sequence[Atlas], watch: _Watch
+    session: Session, eyes: Eyes, found: Survey, *, method: Method, atlases: Sequence[Atlas], watch: Watch
 ) -> AutoResult:
     """Segment what a survey has found, under the names that it gives."""
     if not found.found:
         return _result(session, found, watch, NOTHING_FOUND)
     prompts, fits = _prompts(session, found, method, atlases, watch)
-    table = spine_labels()
-    orders = {table.by_value(value): given for value, given in prompts.items()}
     message = found.levels.message
     try:
         with watch.stage("segment") as tell:
-            session.add_all(orders, progress=lambda done, total, _: tell(done / total))
+            if method == "ma-sam":
+                said = pseudo_masks(prompts)
+                whole = eyes.segment(method, lambda network: network.segment(session.volume, said, progress=tell))
+                place_whole(session, whole, only=prompts)
+            else:
+                table = spine_labels()
+                orders = {table.by_value(value): given for value, given in prompts.items()}
+                session.add_all(orders, progress=lambda done, total, _: tell(done / total))
     except Cancelled as stop:
         message = str(stop)
     return _result(session, found, watch, message, fits)
 
 
 def _prompts(
-    session: Session, found: Survey, method: Method, atlases: Sequence[Atlas], watch: _Watch
+    session: Session, found: Survey, method: Method, atlases: Sequence[Atlas], watch: Watch
 ) -> tuple[Prompts, tuple[AtlasFit, ...]]:
     if method == "centres":
         return session.attempt(lambda: centre_prompts(found)), ()
@@ -127,7 +103,7 @@ def _prompts(
 
 
 def _result(
-    session: Session, found: Survey | None, watch: _Watch, message: str, fits: tuple[AtlasFit, ...] = ()
+    session: Session, found: Survey | None, watch: Watch, message: str, fits: tuple[AtlasFit, ...] = ()
 ) -> AutoResult:
     """Describe what lies in the session now."""
     levels = tuple(_levels(session, found)) if found is not None else ()

@@ -12,6 +12,7 @@ from SAMSpineLib.atlas.propagation import PropagatedLevel, propagate
 from SAMSpineLib.atlas.registration import RegistrationSettings
 from SAMSpineLib.atlas.shapes import shapes_for
 from SAMSpineLib.engine.autonomous.survey import Found, Localises, Survey, survey
+from SAMSpineLib.models.ma_sam.pseudo_masks import LevelProbabilities
 from SAMSpineLib.progress import Counted
 from SAMSpineLib.prompts import MaskPrompt, Point, Prompt
 from SAMSpineLib.volume import Volume
@@ -53,6 +54,12 @@ def atlas_prompts(
         if level.probability is not None and level.probability.max() > 0.5:
             prompts[value][0] = MaskPrompt(level.probability, level.grid)
     return prompts, propagated
+
+
+def pseudo_masks(prompts: Prompts) -> LevelProbabilities:
+    """Return the masks among the prompts of each level as what MA-SAM is told."""
+    masks = {value: next(one for one in given if isinstance(one, MaskPrompt)) for value, given in prompts.items()}
+    return LevelProbabilities({value: (np.asarray(one.mask, np.float32), one.grid) for value, one in masks.items()})
 
 
 def _click(found: Found) -> Point:

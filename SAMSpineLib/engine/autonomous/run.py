@@ -6,31 +6,32 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.engine.autonomous.pipeline import StageProgress, segment_spine
+from SAMSpineLib.engine.autonomous.pipeline import segment_spine
 from SAMSpineLib.engine.autonomous.result import AutoResult
-from SAMSpineLib.engine.autonomous.survey import Localises
 from SAMSpineLib.engine.autonomous.taught import segment_taught
+from SAMSpineLib.engine.autonomous.watch import StageProgress
+from SAMSpineLib.engine.autonomous.whole import Eyes, segment_alone
 from SAMSpineLib.engine.session import Session
 
-# Vertebrae, as a localiser sees them or as atlases that are registered to that; or what the session's own network was
-# taught.
-Run = Literal["centres", "atlas", "sam2rad"]
+# Vertebrae, as a localiser sees them or as atlases that are registered to that, segmented by the session's own network
+# or by MA-SAM; vertebrae as MaskSAM sees them by itself; or what the session's own network was taught.
+Run = Literal["centres", "atlas", "ma-sam", "masksam", "sam2rad"]
 
 
 def run_autonomous(
     session: Session,
-    localiser: Localises,
+    eyes: Eyes,
     run: Run,
     *,
     atlases: Callable[[], Sequence[Atlas]] = tuple,
     progress: StageProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> AutoResult:
-    """Segment a session's volume without a prompt; see `segment_spine` and `segment_taught`.
+    """Segment a session's volume without a prompt; see `segment_spine`, `segment_alone` and `segment_taught`.
 
     Args:
         session: with its volume set.
-        localiser: for the methods that look for vertebrae.
+        eyes: for the methods that look for vertebrae.
         run: the method.
         atlases: asked for them where the method needs them.
         progress: called with the stage's name and the share (0..1) that is done.
@@ -38,8 +39,11 @@ def run_autonomous(
 
     Raises:
         PromptError: if the session's network was not taught anything, and should have been.
+        ModelError: if a network that the method needs is not there.
     """
     if run == "sam2rad":
         return segment_taught(session, progress=progress, cancelled=cancelled)
-    found = atlases() if run == "atlas" else ()
-    return segment_spine(session, localiser, method=run, atlases=found, progress=progress, cancelled=cancelled)
+    if run == "masksam":
+        return segment_alone(session, eyes, progress=progress, cancelled=cancelled)
+    found = atlases() if run != "centres" else ()
+    return segment_spine(session, eyes, method=run, atlases=found, progress=progress, cancelled=cancelled)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
+from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.contest import settled_slices
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.engine.slice_answer import SliceAnswer
@@ -29,8 +30,6 @@ from SAMSpineLib.labels import Label
 from SAMSpineLib.models.protocols import Seen, SliceMasks, TaughtPromptable
 from SAMSpineLib.models.self_prompting import taught_of, there
 from SAMSpineLib.stack import Stack, stack_along
-
-StageProgress = Callable[[str, float], None]
 
 SMALL_PIECE = 0.1
 POOR = 0.7
@@ -129,6 +128,15 @@ def _result(
     session: Session, structures: Sequence[Label], sure: Sequence[float], message: str, started: float
 ) -> AutoResult:
     """Describe what lies in the session now."""
+    return AutoResult(
+        grid=session.volume.grid, labels=session.result, levels=levels_in(session, structures, sure), ambiguous=False,
+        alternatives=(), message=message, seconds={"segment": time.perf_counter() - started},
+        structures=tuple(structures),
+    )  # fmt: skip
+
+
+def levels_in(session: Session, structures: Sequence[Label], sure: Sequence[float]) -> tuple[LevelResult, ...]:
+    """Describe those structures that have voxels in a session; `sure` (0..1) is for each how sure its name is."""
     levels = []
     for label, confidence in zip(structures, sure, strict=True):
         places = np.argwhere(session.result == label.value)
@@ -137,7 +145,4 @@ def _result(
             r, a, s = session.volume.grid.to_ras(places[:, ::-1].mean(axis=0)).tolist()
             flags = ("the mask may be poor",) if quality < POOR else ()
             levels.append(LevelResult(label.value, (r, a, s), float(confidence), quality, len(places), flags))
-    return AutoResult(
-        grid=session.volume.grid, labels=session.result, levels=tuple(levels), ambiguous=False, alternatives=(),
-        message=message, seconds={"segment": time.perf_counter() - started}, structures=tuple(structures),
-    )  # fmt: skip
+    return tuple(levels)

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit
-from SAMSpineLib.engine.autonomous.pipeline import StageProgress
 from SAMSpineLib.engine.autonomous.run import Run, run_autonomous
-from SAMSpineLib.engine.autonomous.survey import Localises
+from SAMSpineLib.engine.autonomous.watch import StageProgress
+from SAMSpineLib.engine.autonomous.whole import Eyes
 from SAMSpineLib.engine.memory import NOT_ENOUGH, is_out_of_memory
 from SAMSpineLib.engine.service.jobs import Feed, RecordingSession, counted_progress, line, stage_progress
 from SAMSpineLib.engine.service.packing import pack_array
@@ -56,7 +56,7 @@ class HostedSession:
     def __init__(
         self,
         session: RecordingSession,
-        localiser: Localises,
+        eyes: Eyes,
         atlases: Callable[[], Sequence[Atlas]],
         *,
         settings: ServiceSettings,
@@ -67,8 +67,8 @@ class HostedSession:
 
         Args:
             session: with its volume set.
-            localiser: for autonomous runs.
-            atlases: for autonomous runs by the method `atlas`, read when they are needed.
+            eyes: for autonomous runs.
+            atlases: for autonomous runs by atlases, read when they are needed.
             settings: limits.
             turn: held while computing.
             teacher: carries an order to teach out, told how far it is and asked whether to end.
@@ -77,7 +77,7 @@ class HostedSession:
         self.session = session
         self.notices: list[str] = []
         self.used = time.monotonic()
-        self._localiser, self._atlases = localiser, atlases
+        self._eyes, self._atlases = eyes, atlases
         self._most_voxels, self._waiting, self._turn = settings.mask_voxels, settings.waiting, turn
         self._teacher = teacher
         self._pending = 0
@@ -284,7 +284,7 @@ class HostedSession:
         run: Run = message["method"]
         try:
             result = run_autonomous(
-                self.session, self._localiser, run, atlases=self._atlases, progress=stage_progress(feed),
+                self.session, self._eyes, run, atlases=self._atlases, progress=stage_progress(feed),
                 cancelled=lambda: self._is_cancelled(message["step"]),
             )  # fmt: skip
             self._fits = result.fits

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.engine.autonomous.pipeline import StageProgress
+from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.cache import EncodedCache, PatchStore, know_content
-from SAMSpineLib.engine.fallback import SturdyLocaliser, SturdyPromptable
+from SAMSpineLib.engine.fallback import SturdyEyes, SturdyPromptable
 from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.arrays import ArrayStore
 from SAMSpineLib.engine.service.hosted import BusyError, HostedSession
@@ -177,7 +177,7 @@ class Hosting:
         session.set_volume(volume, labels)
         session.cache = EncodedCache(model, store=self.patches)
         hosted = HostedSession(
-            session, SturdyLocaliser(self.networks, self.patches.clear, notices.append), self.atlases,
+            session, SturdyEyes(self.networks, self.patches.clear, notices.append), self.atlases,
             settings=self.settings, turn=self._turn, teacher=self._teach,
         )  # fmt: skip
         hosted.notices = notices

@@ -8,7 +8,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from SAMSpineLib.engine.autonomous.pipeline import StageProgress
+from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.history import LabelState
 from SAMSpineLib.engine.service.wire import Message
 from SAMSpineLib.engine.session import Session

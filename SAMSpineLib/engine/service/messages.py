@@ -194,7 +194,7 @@ class SegmentSpine(Numbered):
     """Find, name and segment every vertebra, or, by the method `sam2rad`, what the network was taught."""
 
     action: Literal["segment_spine"]
-    method: Literal["centres", "atlas", "sam2rad"] = "centres"
+    method: Literal["centres", "atlas", "ma-sam", "masksam", "sam2rad"] = "centres"
 
 
 class Propagate(Numbered):

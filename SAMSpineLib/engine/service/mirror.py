@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.fits import AtlasTransform
-from SAMSpineLib.engine.autonomous.result import TAUGHT, AutoResult
+from SAMSpineLib.engine.autonomous.result import WITHOUT_PROMPTS, AutoResult
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
@@ -252,7 +252,7 @@ class SessionMirror(Selection):
         """Find, name and segment every vertebra; see `pipeline.segment_spine`. `cancel` ends it early.
 
         Args:
-            method: `centres`, `atlas` or `sam2rad`.
+            method: `centres`, `atlas`, `ma-sam`, `masksam` or `sam2rad`.
             progress: called with the stage's name and the share (0..1) of the whole run that is done.
         """
         state = self._open_state
@@ -263,7 +263,7 @@ class SessionMirror(Selection):
 
         def begin() -> Dialogue[AutoResult]:
             message = {"action": "segment_spine", "method": method}
-            if method == TAUGHT:
+            if method in WITHOUT_PROMPTS:
                 _, told = yield from state.repeatable(message, tell, lambda _: ())
             else:
                 _, told = yield from state.job(message, tell)

@@ -21,11 +21,11 @@ from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.linear import use_onednn
 from SAMSpineLib.models.sam.promptable import SamPromptable
 from SAMSpineLib.models.sam2rad.segmenter import NORMALS
+from SAMSpineLib.models.whole_map import LabelMap, Tally, WholeMap
 from SAMSpineLib.resampling import sample, sample_labels
 from SAMSpineLib.stack import Stack, own_stack
 from SAMSpineLib.volume import Grid, Volume, slices_of
 
-LabelMap = npt.NDArray[np.unsignedinteger]
 Share = Callable[[float], None]
 
 # So far (mm) beyond what atlases say is looked for the rest.
@@ -69,8 +69,8 @@ class MaSamSegmenter:
         """What it was taught."""
         return tuple(one.label for one in self.card.structures)
 
-    def label_map(self, volume: Volume, said: PseudoMasks, *, progress: Share | None = None) -> LabelMap:
-        """Return what each voxel (K, J, I) of a volume is: the value of a label, 0 for background.
+    def segment(self, volume: Volume, said: PseudoMasks, *, progress: Share | None = None) -> WholeMap:
+        """Return what each voxel of a volume is: the value of a label, 0 for background.
 
         Slices are looked at along the axis that faces the direction of the card best, about `MaSamConfig.apart` from
         each other, in square windows; only around what is said, where nothing is said nothing is found.
@@ -86,7 +86,7 @@ class MaSamSegmenter:
         own = own_stack(volume.grid, NORMALS[self.card.direction])
         shown, size = own.spaced(self.card.config.apart), own.voxels(volume.grid)
         values = np.array([0, *(one.value for one in self.card.structures)])
-        labels = np.zeros((own.count, *size), np.min_scalar_type(int(values.max())))
+        labels, tally = np.zeros((own.count, *size), np.min_scalar_type(int(values.max()))), Tally()
         field = self._field(shown, said)
         if field is not None:
             seen = between(self._scores(volume, said, shown, field, progress), shown.count, own.count)
@@ -95,17 +95,12 @@ class MaSamSegmenter:
                 kinds[0] = True
                 if bool(kinds[1:].any()):
                     scores = torch.lerp(first[kinds], second[kinds], share).cpu().numpy()
-                    _paint(
-                        labels[number],
-                        own.grid(number, size),
-                        field.grid(own, number),
-                        scores,
-                        values[kinds.cpu().numpy()],
-                    )
+                    places = own.grid(number, size), field.grid(own, number)
+                    _paint(labels[number], places, scores, values[kinds.cpu().numpy()], tally)
         if progress is not None:
             progress(1.0)
         found: LabelMap = sample_labels(labels, own.block(0, own.count, size), volume.grid)
-        return found
+        return WholeMap(found, tally.expected())
 
     def _field(self, shown: Stack, said: PseudoMasks) -> _Field | None:
         """Return what part of the slices is looked at, at least one window; None if nothing is said."""
@@ -168,23 +163,30 @@ class _Field:
 
 
 def _paint(
-    slice_labels: LabelMap, whole: Grid, shown: Grid, scores: npt.NDArray[np.float32], values: npt.NDArray[np.int_]
+    slice_labels: LabelMap,
+    places: tuple[Grid, Grid],
+    scores: npt.NDArray[np.float32],
+    values: npt.NDArray[np.int_],
+    tally: Tally,
 ) -> None:
     """Write the labels of a slice where it was looked at.
 
     Args:
         slice_labels: (H, W), changed in place.
-        whole: (1, H, W), where they lie.
-        shown: (1, h, w), where scores lie.
+        places: where they lie, (1, H, W), and where scores do, (1, h, w).
         scores: (n, h, w) of some classes.
         values: (n,) their labels.
+        tally: counts them.
     """
+    whole, shown = places
     extent = whole.extent_of(shown)
     if extent is None:
         return
     part = whole.crop(extent)
     fine = [sample(one[None], shown, part, fill=float(not value))[0] for one, value in zip(scores, values, strict=True)]
-    slice_labels[slices_of(extent)[1:]] = values[np.argmax(fine, axis=0)]
+    named = slice_labels[slices_of(extent)[1:]]
+    named[:] = values[np.argmax(fine, axis=0)]
+    tally.add(named, zip(values.tolist(), fine, strict=True))
 
 
 def _says(prompt: Tensor, atlases: int) -> bool:

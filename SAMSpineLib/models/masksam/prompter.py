@@ -20,12 +20,12 @@ from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.linear import use_onednn
 from SAMSpineLib.models.sam.promptable import SamPromptable
 from SAMSpineLib.models.sam2rad.segmenter import NORMALS
+from SAMSpineLib.models.whole_map import LabelMap, Tally, WholeMap
 from SAMSpineLib.prompts import MaskPrompt, Point, Prompt
 from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.stack import Stack, own_stack
 from SAMSpineLib.volume import Volume
 
-LabelMap = npt.NDArray[np.unsignedinteger]
 Share = Callable[[float], None]
 
 # A place belongs to the class that claims it most, if that claims it by more than this.
@@ -70,10 +70,10 @@ class MaskSamPrompter:
 
     def prompt(self, volume: Volume) -> Mapping[int, Sequence[Prompt]]:
         """Return for each label that is found its mask, and a click where the largest piece of it is deepest."""
-        return prompts_in(self.label_map(volume), volume)
+        return prompts_in(self.segment(volume).labels, volume)
 
-    def label_map(self, volume: Volume, *, progress: Share | None = None) -> LabelMap:
-        """Return what each voxel (K, J, I) of a volume is: the value of a label, 0 where nothing is found.
+    def segment(self, volume: Volume, *, progress: Share | None = None) -> WholeMap:
+        """Return what each voxel of a volume is: the value of a label, 0 where nothing is found.
 
         Slices are looked at in windows along the axis that faces the direction of the card best, about
         `MaskSamConfig.apart` from each other, each of them stretched to the square that the SAM sees; of what was
@@ -87,17 +87,17 @@ class MaskSamPrompter:
         shown = own.spaced(self.card.config.apart)
         values = np.array([one.value for one in self.card.structures])
         size = own.voxels(volume.grid)
-        labels = np.zeros((own.count, *size), np.min_scalar_type(int(values.max())))
+        labels, tally = np.zeros((own.count, *size), np.min_scalar_type(int(values.max()))), Tally()
         seen = between(self._scores(volume, shown, progress), shown.count, own.count)
         for number, (first, second, share) in enumerate(seen):
             kinds = torch.maximum(first, second).amax(dim=(1, 2)) > CLAIM
             if bool(kinds.any()):
                 scores = torch.lerp(first[kinds], second[kinds], share)
-                labels[number] = _named(scores, values[kinds.cpu().numpy()], size)
+                labels[number] = _named(scores, values[kinds.cpu().numpy()], size, tally)
         if progress is not None:
             progress(1.0)
         found: LabelMap = sample_labels(labels, own.block(0, own.count, size), volume.grid)
-        return found
+        return WholeMap(found, tally.expected())
 
     def _scores(self, volume: Volume, shown: Stack, progress: Share | None) -> Iterator[Tensor]:
         """Return the scores (K, h, w) of all classes on each slice of a stack, one after the other."""
@@ -140,9 +140,10 @@ def prompts_in(labels: LabelMap, volume: Volume) -> dict[int, list[Prompt]]:
     return prompts
 
 
-def _named(scores: Tensor, values: npt.NDArray[np.int_], size: tuple[int, int]) -> LabelMap:
-    """Return the labels of a slice (H, W) from scores (n, h, w) of some of them."""
+def _named(scores: Tensor, values: npt.NDArray[np.int_], size: tuple[int, int], tally: Tally) -> LabelMap:
+    """Return the labels of a slice (H, W) from scores (n, h, w) of some of them, and count them."""
     fine = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
     best, which = fine.max(dim=0)
     named: LabelMap = np.where((best > CLAIM).cpu().numpy(), values[which.cpu().numpy()], 0)
+    tally.add(named, zip(values.tolist(), fine.cpu().numpy(), strict=True))
     return named

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from SAMSpineLib.errors import MissingExtraError, ModelError
 from SAMSpineLib.models.registry import Release, checksum, model_entries, releases
@@ -17,8 +18,13 @@ from SAMSpineLib.models.store.stored_model import StoredModel
 
 # MedSAM2 was tuned on smaller images than SAM 2.1, of which it has the shapes.
 MEDSAM2_IMAGE_SIZE = 512
-# How a file says that it was written by `samspine teach`.
+# How a file says that it was written by `samspine teach`, and that it holds what was learnt on a SAM.
 TAUGHT_KIND = "sam2rad"
+LEARNT_KINDS = (TAUGHT_KIND, "masksam", "ma-sam")
+
+
+# Of more structures than that only the number is listed.
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def add_checkpoint(store: ModelStore, path: Path, given: Given | None = None, ou
     """Add a file of the user: `.pt`, `.pth` or `.safetensors`.
 
     It may hold any size of SAM or SAM 2, or what was tuned from one; weights that `samspine train` has written; or what
-    `samspine teach` has.
+    was learnt on a SAM, by `samspine teach` or `samspine train`.
 
     Args:
         store: where to.
@@ -99,8 +105,8 @@ def converted(
 
     tensors = read_checkpoint(about.path)
     said = declared(about.path)
-    if said.get("kind") == TAUGHT_KIND:
-        return _taught(store, about)
+    if said.get("kind") in LEARNT_KINDS:
+        return _taught(store, about, said["kind"])
     shapes = {name: tuple(value.shape) for name, value in tensors.items()}
     found = Recognised(said["model"], None) if said.get("model") in ours else recognise(shapes)
     if about.architecture not in {"", found.architecture}:
@@ -111,22 +117,31 @@ def converted(
     return store.add(model, lambda partial: write_safetensors(partial, tensors, _metadata(model)))
 
 
-def _taught(store: ModelStore, about: StoredModel) -> StoredModel:
-    """Keep a taught model as it is: its card is in its file.
+def _taught(store: ModelStore, about: StoredModel, kind: str) -> StoredModel:
+    """Keep a model that was learnt on a SAM as it is: its card is in its file.
 
     Raises:
         ModelError: if the card cannot be read.
     """
-    from SAMSpineLib.models.sam2rad.taught import read_card
-
-    card = read_card(about.path)
-    names = ", ".join(one.name for one in card.structures)
-    model = replace(about, architecture=TAUGHT_KIND, source=f"{names} on {card.backbone}")
+    structures, backbone = _card(about.path, kind)
+    many = f"{len(structures)} structures" if len(structures) > MOST_NAMED else ", ".join(structures)
+    model = replace(about, architecture=kind, source=f"{many} on {backbone}")
 
     def write(partial: Path) -> None:
         shutil.copyfile(about.path, partial)
 
     return store.add(model, write)
+
+
+def _card(path: Path, kind: str) -> tuple[list[str], str]:
+    """Return what a file's card names: structures, and the SAM."""
+    from SAMSpineLib.models.ma_sam.learnt import read_ma_sam
+    from SAMSpineLib.models.masksam.learnt import read_masksam
+    from SAMSpineLib.models.sam2rad.taught import read_card
+
+    readers: dict[str, Any] = {"masksam": read_masksam, "ma-sam": read_ma_sam}
+    card: Any = read_card(path) if kind == TAUGHT_KIND else readers[kind](path)[1]
+    return [one.name for one in card.structures], card.backbone
 
 
 def check_torch() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from SAMSpineLib.engine.autonomous.pipeline import segment_spine
-from SAMSpineLib.engine.fallback import SMALLER_BATCHES, WENT_TO_CPU, SturdyLocaliser, SturdyPromptable, sturdy_session
+from SAMSpineLib.engine.fallback import SMALLER_BATCHES, WENT_TO_CPU, SturdyEyes, SturdyPromptable, sturdy_session
 from SAMSpineLib.engine.memory import CACHE_EMPTIED, is_out_of_memory
 from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.session import Session
@@ -133,7 +133,7 @@ def test_the_localiser_survives_a_full_memory_too(ct):
 
     notes = []
     networks = Networks(lambda _: None, lambda where: Roomy() if where == "cpu" else Full(), device="cuda")
-    assert SturdyLocaliser(networks, lambda: None, notes.append).localise(ct) == "found"
+    assert SturdyEyes(networks, lambda: None, notes.append).localise(ct) == "found"
     assert notes == [CACHE_EMPTIED, WENT_TO_CPU]
 
 
@@ -175,7 +175,7 @@ def in_batches(gpu, cpu, *, batch_size=8):
 def test_batches_are_halved_before_the_gpu_is_left(tall):
     gpu, cpu, notes = Narrow(2), Narrow(1), []
     networks = in_batches(gpu, cpu)
-    found = SturdyLocaliser(networks, lambda: None, notes.append).localise(tall)
+    found = SturdyEyes(networks, lambda: None, notes.append).localise(tall)
     assert notes == [CACHE_EMPTIED, SMALLER_BATCHES.format(count=4), SMALLER_BATCHES.format(count=2)]
     assert gpu.asked[:4] == [8, 8, 4, 2]
     assert cpu.asked == []
@@ -183,7 +183,7 @@ def test_batches_are_halved_before_the_gpu_is_left(tall):
     alone = VolumeLocaliser(Narrow(1), name="narrow").localise(tall)
     np.testing.assert_array_equal(found.heat, alone.heat)
     gpu.asked.clear()
-    SturdyLocaliser(networks, lambda: None, notes.append).localise(tall)
+    SturdyEyes(networks, lambda: None, notes.append).localise(tall)
     assert gpu.asked[0] == 2
     assert len(notes) == 3
 
@@ -191,7 +191,7 @@ def test_batches_are_halved_before_the_gpu_is_left(tall):
 def test_where_one_window_is_too_much_the_cpu_takes_one_after_the_other(tall):
     gpu, cpu, notes = Narrow(0), Narrow(1), []
     networks = in_batches(gpu, cpu)
-    SturdyLocaliser(networks, lambda: None, notes.append).localise(tall)
+    SturdyEyes(networks, lambda: None, notes.append).localise(tall)
     assert notes[-2:] == [SMALLER_BATCHES.format(count=1), WENT_TO_CPU]
     assert set(cpu.asked) == {1}
     assert networks.device == "cpu"
@@ -304,7 +304,7 @@ def test_an_undo_that_finds_no_memory_has_not_happened(step, clicked_once, monke
         clicked_once.undo()
     before = clicked_once.result.copy()
     with monkeypatch.context() as patch:
-        full(patch, "session._restoring", 2)
+        full(patch, "session.restoring", 2)
         with pytest.raises(EngineError, match="not enough memory"):
             getattr(clicked_once, step)()
     np.testing.assert_array_equal(clicked_once.result, before)

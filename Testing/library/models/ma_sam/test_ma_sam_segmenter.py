@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from SAMSpineLib.errors import Cancelled, LabelError, ModelError, VolumeError
-from SAMSpineLib.models.build import build_backbone, build_ma_sam
+from SAMSpineLib.models.build import build_backbone, build_segmenter
 from SAMSpineLib.models.ma_sam.config import CONFIGS, MaSamConfig
 from SAMSpineLib.models.ma_sam.learnt import MaSamCard, save_ma_sam
 from SAMSpineLib.models.ma_sam.network import MaSam
@@ -73,7 +73,7 @@ def made(sam2: nn.Module, network: nn.Module, config: MaSamConfig = CONFIG) -> M
 def test_a_network_that_repeats_its_prompt_gives_the_label_map_back(sam2, layout):
     """Were slices turned, shifted, or read from the wrong place on their way in or out, this would not hold."""
     volume, labels = a_volume(layout)
-    found = made(sam2, Repeats(CONFIG)).label_map(volume, AtlasMaps([labels] * 3, volume.grid))
+    found = made(sam2, Repeats(CONFIG)).segment(volume, AtlasMaps([labels] * 3, volume.grid)).labels
     assert found.shape == labels.shape
     assert set(np.unique(found)) == {0, 22, 23, 26}
     for value in (22, 23, 26):
@@ -85,7 +85,7 @@ def test_a_network_that_repeats_its_prompt_gives_the_label_map_back(sam2, layout
 def test_the_picture_shows_bone_where_the_prompt_has_it(sam2, layout):
     volume, labels = a_volume(layout)
     network = Repeats(CONFIG)
-    made(sam2, network).label_map(volume, AtlasMaps([labels], volume.grid))
+    made(sam2, network).segment(volume, AtlasMaps([labels], volume.grid))
     bone = [(picture[0], prompt[0, 1:].sum(dim=0) > 0.5) for picture, prompt in network.asked]
     inside = torch.cat([picture[mask] for picture, mask in bone])
     outside = torch.cat([picture[~mask] for picture, mask in bone])
@@ -96,8 +96,8 @@ def test_the_picture_shows_bone_where_the_prompt_has_it(sam2, layout):
 def test_a_spine_longer_than_a_window_is_seen_in_several(sam2):
     volume, labels = a_volume()
     small, large = Repeats(CONFIG), Repeats(CONFIG)
-    made(sam2, small).label_map(volume, AtlasMaps([labels], volume.grid))
-    made(sam2, large, replace(CONFIG, pixel=6.0)).label_map(volume, AtlasMaps([labels], volume.grid))
+    made(sam2, small).segment(volume, AtlasMaps([labels], volume.grid))
+    made(sam2, large, replace(CONFIG, pixel=6.0)).segment(volume, AtlasMaps([labels], volume.grid))
     assert len(small.asked) > 1.5 * len(large.asked)
 
 
@@ -105,12 +105,12 @@ def test_slices_and_windows_of_which_nothing_is_said_are_not_looked_at(sam2):
     volume, labels = a_volume()
     labels = np.where(labels == 22, labels, 0)
     network = Repeats(CONFIG)
-    assert made(sam2, network).label_map(volume, AtlasMaps([labels], volume.grid)).any()
+    assert made(sam2, network).segment(volume, AtlasMaps([labels], volume.grid)).labels.any()
     assert 0 < len(network.asked) <= 22
     assert all(prompt[0, 1:].any() for _, prompt in network.asked)
     silent = Repeats(CONFIG)
     nothing = AtlasMaps([np.zeros_like(labels)], volume.grid)
-    assert not made(sam2, silent).label_map(volume, nothing).any()
+    assert not made(sam2, silent).segment(volume, nothing).labels.any()
     assert silent.asked == []
 
 
@@ -119,7 +119,7 @@ def test_neither_order_nor_number_of_atlases_makes_a_difference(sam2, built):
     atlases = [np.roll(labels, by, axis=0) for by in (-2, 0, 1)]
     segmenter = made(sam2, built(sam2, CONFIG, shaken=True))
     first, turned, twice = (
-        segmenter.label_map(volume, AtlasMaps(some, volume.grid)) for some in (atlases, atlases[::-1], atlases * 2)
+        segmenter.segment(volume, AtlasMaps(some, volume.grid)).labels for some in (atlases, atlases[::-1], atlases * 2)
     )
     assert np.array_equal(first, turned)
     assert np.mean(first == twice) > 0.999
@@ -130,7 +130,7 @@ def test_levels_that_no_atlas_shows_are_taken_from_the_coarse_label_map(sam2):
     volume, labels = a_volume()
     known = np.where(labels == 23, 0, labels)
     coarse = np.where(labels == 23, 23, 26 * (labels == 22)).astype(np.uint8)  # of what atlases show it has no say
-    found = made(sam2, Repeats(CONFIG)).label_map(volume, AtlasMaps([known], volume.grid, coarse))
+    found = made(sam2, Repeats(CONFIG)).segment(volume, AtlasMaps([known], volume.grid, coarse)).labels
     assert set(np.unique(found)) == {0, 22, 23, 26}
     for value in (22, 23, 26):
         assert np.mean(found[labels == value] == value) > 0.9
@@ -149,7 +149,7 @@ def test_what_the_model_was_not_taught_counts_as_background():
 def test_fused_probabilities_prompt_as_well_and_neighbours_share_what_both_claim(sam2):
     volume, labels = a_volume()
     levels = {value: ((labels == value).astype(np.float32), volume.grid) for value in (22, 23, 26)}
-    found = made(sam2, Repeats(CONFIG)).label_map(volume, LevelProbabilities(levels))
+    found = made(sam2, Repeats(CONFIG)).segment(volume, LevelProbabilities(levels)).labels
     assert np.mean(found == labels) > 0.98
     grid = volume.grid.crop((0, 3, 0, 3, 0, 0))
     both = {22: (np.full((1, 4, 4), 0.9, np.float32), grid), 23: (np.full((1, 4, 4), 0.3, np.float32), grid)}
@@ -157,7 +157,7 @@ def test_fused_probabilities_prompt_as_well_and_neighbours_share_what_both_claim
     np.testing.assert_allclose(shares[:, 0, 0], [0.0, 0.75, 0.25, 0.0], atol=1e-6)
     one = LevelProbabilities({26: both[23]}).prompt(grid, (22, 23, 26), 0)
     np.testing.assert_allclose(one[:, 0, 0], [0.7, 0.0, 0.0, 0.3], atol=1e-6)
-    assert not made(sam2, Repeats(CONFIG)).label_map(volume, LevelProbabilities({})).any()
+    assert not made(sam2, Repeats(CONFIG)).segment(volume, LevelProbabilities({})).labels.any()
 
 
 def test_the_published_prompt_needs_as_many_atlases_as_it_has_channels(sam2, built):
@@ -167,11 +167,11 @@ def test_the_published_prompt_needs_as_many_atlases_as_it_has_channels(sam2, bui
     grid = volume.grid.crop((0, volume.shape[2] - 1, 0, volume.shape[1] - 1, 25, 25))
     said = AtlasMaps([labels] * 5, volume.grid)
     assert set(np.unique(said.prompt(grid, (22, 23, 26), 5))) == {0, 2}
-    assert segmenter.label_map(volume, said).shape == labels.shape
+    assert segmenter.segment(volume, said).labels.shape == labels.shape
     with pytest.raises(ModelError, match="for 5 atlases, got 4; give it as many"):
-        segmenter.label_map(volume, AtlasMaps([labels] * 4, volume.grid))
+        segmenter.segment(volume, AtlasMaps([labels] * 4, volume.grid))
     with pytest.raises(ModelError, match="give it their label maps, not fused ones"):
-        segmenter.label_map(volume, LevelProbabilities({22: (labels.astype(np.float32), volume.grid)}))
+        segmenter.segment(volume, LevelProbabilities({22: (labels.astype(np.float32), volume.grid)}))
 
 
 def test_maps_that_are_no_label_maps_of_that_grid_are_refused():
@@ -188,7 +188,7 @@ def test_progress_is_told_and_can_end_the_run(sam2):
     volume, labels = a_volume()
     shares: list[float] = []
     whole = Repeats(CONFIG)
-    made(sam2, whole).label_map(volume, AtlasMaps([labels], volume.grid), progress=shares.append)
+    made(sam2, whole).segment(volume, AtlasMaps([labels], volume.grid), progress=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
 
@@ -198,7 +198,7 @@ def test_progress_is_told_and_can_end_the_run(sam2):
 
     network = Repeats(CONFIG)
     with pytest.raises(Cancelled):
-        made(sam2, network).label_map(volume, AtlasMaps([labels], volume.grid), progress=stop)
+        made(sam2, network).segment(volume, AtlasMaps([labels], volume.grid), progress=stop)
     assert 0 < len(network.asked) < 0.6 * len(whole.asked)
 
 
@@ -208,10 +208,10 @@ def test_a_model_is_built_on_the_bundled_sam_that_its_card_names(tmp_path):
     model = MaSam(config, sam.backbone.network).eval()
     named = tuple(TaughtStructure(40_000 + one, f"part {one}") for one in range(25))
     card = MaSamCard(named, "sam-spine-tiny", fingerprint(sam.backbone.network), config)
-    segmenter = build_ma_sam(save_ma_sam(tmp_path / "mine.safetensors", model, card))
+    segmenter = build_segmenter("ma-sam", weights=save_ma_sam(tmp_path / "mine.safetensors", model, card))
     assert (segmenter.name, segmenter.card) == ("mine", card)
     assert [one.value for one in segmenter.structures] == list(range(40_000, 40_025))
     assert fingerprint(sam.backbone.network) == fingerprint(build_backbone("sam-spine-tiny").backbone.network)
     short = save_ma_sam(tmp_path / "short.safetensors", model, replace(card, structures=named[:3]))
     with pytest.raises(ModelError, match="tells apart 26 classes, its card names 3 beside background"):
-        build_ma_sam(short)
+        build_segmenter("ma-sam", weights=short)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from SAMSpineLib.errors import ModelError
-from SAMSpineLib.models.build import build_backbone, build_masksam
+from SAMSpineLib.models.build import build_backbone, build_segmenter
 from SAMSpineLib.models.masksam.config import CONFIGS
 from SAMSpineLib.models.masksam.learnt import MaskSamCard, load_masksam, read_masksam, save_masksam
 from SAMSpineLib.models.masksam.network import MaskSam
@@ -75,7 +75,7 @@ def test_a_model_is_built_on_the_bundled_sam_that_its_card_names(tmp_path):
     sam = build_backbone("sam-spine-tiny", image_size=config.image_size)
     model = halved(MaskSam(config, sam.backbone.network).eval())
     card = card_for(model, sam.backbone.network, "sam-spine-tiny")
-    prompter = build_masksam(save_masksam(tmp_path / "mine.safetensors", model, card))
+    prompter = build_segmenter("masksam", weights=save_masksam(tmp_path / "mine.safetensors", model, card))
     assert (prompter.name, prompter.card) == ("mine", card)
     assert fingerprint(sam.backbone.network) == fingerprint(build_backbone("sam-spine-tiny").backbone.network)
     with pytest.raises(ModelError, match="is no SAM"):

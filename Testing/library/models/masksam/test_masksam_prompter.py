@@ -88,7 +88,7 @@ def made(backbone):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_is_seen_is_found_where_it_lies_however_the_voxels_are_stored(made, layout):
     volume, truth = a_volume(layout)
-    found = made().label_map(volume)
+    found = made().segment(volume).labels
     assert found.shape == truth.shape
     assert found.dtype == np.uint8
     assert set(np.unique(found)) == {0, 20, 26}
@@ -100,7 +100,7 @@ def test_what_is_seen_is_found_where_it_lies_however_the_voxels_are_stored(made,
 def test_where_every_query_sees_no_object_nothing_is_found(made):
     volume, _ = a_volume()
     blind = made(blind=True)
-    assert not blind.label_map(volume).any()
+    assert not blind.segment(volume).labels.any()
     assert blind.prompt(volume) == {}
 
 
@@ -109,7 +109,7 @@ def test_everything_that_is_found_has_a_mask_and_a_click_within_it(made):
     prompter = made()
     assert isinstance(prompter, Prompter)
     prompts = prompter.prompt(volume)
-    labels = prompter.label_map(volume)
+    labels = prompter.segment(volume).labels
     assert list(prompts) == [20, 26]
     for value, (mask, click) in prompts.items():
         assert isinstance(mask, MaskPrompt)
@@ -121,7 +121,7 @@ def test_everything_that_is_found_has_a_mask_and_a_click_within_it(made):
 def test_a_volume_is_looked_at_in_windows_of_slices_some_millimetres_apart(made):
     volume, _ = a_volume()
     prompter, told = made(), []
-    prompter.label_map(volume, progress=told.append)
+    prompter.segment(volume, progress=told.append)
     assert prompter._network.depths == [4] * 9  # 80 mm are 20 slices 4 mm apart
     assert told == sorted(told)
     assert (told[0], told[-1]) == (0.0, 1.0)
@@ -130,7 +130,7 @@ def test_a_volume_is_looked_at_in_windows_of_slices_some_millimetres_apart(made)
 def test_a_single_slice_is_a_stack_of_one(made):
     volume = Volume.from_array(np.full((40, 50, 1), 400, np.int16), np.diag([4.0, 2.0, 2.0, 1.0]), modality="CT")
     prompter = made()
-    assert not prompter.label_map(volume).any()
+    assert not prompter.segment(volume).labels.any()
     assert prompter._network.depths == [1]
 
 
@@ -142,7 +142,7 @@ def test_a_run_can_be_ended(made):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        made().label_map(volume, progress=stop)
+        made().segment(volume, progress=stop)
 
 
 def test_a_sam_for_images_of_another_size_is_refused(sam2):

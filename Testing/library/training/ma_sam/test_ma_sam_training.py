@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from SAMSpineLib.errors import ModelError
-from SAMSpineLib.models.build import build_backbone, build_ma_sam
+from SAMSpineLib.models.build import build_backbone, build_segmenter
 from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
 from SAMSpineLib.models.ma_sam import config as shapes
 from SAMSpineLib.models.ma_sam.pseudo_masks import AtlasMaps
@@ -91,14 +91,14 @@ def test_each_slice_may_have_another_number_of_atlases(case, monkeypatch):
 
 
 def test_a_run_ends_in_a_file_that_can_be_used(straight, case):
-    segmenter = build_ma_sam(straight)
+    segmenter = build_segmenter("ma-sam", weights=straight)
     card = segmenter.card
     assert [one.value for one in card.structures] == list(LEVEL_VALUES)
     assert (card.backbone, card.direction, card.seed) == ("sam-spine-tiny", "sagittal", 1)
     assert card.fingerprint == fingerprint(build_backbone("sam-spine-tiny").backbone.network)
     assert straight.stat().st_size < 6e6
     labels = np.where(case.labels < 30, case.labels, 0)
-    found = segmenter.label_map(case.image, AtlasMaps([labels, labels], case.image.grid))
+    found = segmenter.segment(case.image, AtlasMaps([labels, labels], case.image.grid)).labels
     assert found.shape == case.image.shape
 
 

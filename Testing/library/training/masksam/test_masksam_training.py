@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from SAMSpineLib.errors import ModelError
-from SAMSpineLib.models.build import build_backbone, build_masksam
+from SAMSpineLib.models.build import build_backbone, build_segmenter
 from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
 from SAMSpineLib.models.taught_file import fingerprint
 from SAMSpineLib.training.localiser_targets import level_kinds
@@ -136,13 +136,13 @@ def test_every_weight_that_is_learnt_has_a_gradient_of_the_loss(case):
 
 
 def test_a_run_ends_in_a_file_that_can_be_used(straight, case):
-    prompter = build_masksam(straight)
+    prompter = build_segmenter("masksam", weights=straight)
     card = prompter.card
     assert [one.value for one in card.structures] == list(LEVEL_VALUES)
     assert (card.backbone, card.direction, card.seed) == ("sam-spine-tiny", "sagittal", 1)
     assert card.fingerprint == fingerprint(build_backbone("sam-spine-tiny").backbone.network)
     assert straight.stat().st_size < 2e6
-    assert prompter.label_map(case.image).shape == case.image.shape
+    assert prompter.segment(case.image).labels.shape == case.image.shape
 
 
 def test_an_interrupted_run_continues_to_the_same_weights_bit_for_bit(case, straight, tmp_path):

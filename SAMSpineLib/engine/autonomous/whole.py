@@ -1,0 +1,72 @@
+"""Networks that make a label map of a whole volume: MaskSAM by itself, MA-SAM from what registered atlases say.
+
+What they find lies in the session as a mask of each label: a step to undo, and what prompts go on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import Any, Protocol
+
+from SAMSpineLib.engine.autonomous.result import MASKSAM, AutoResult
+from SAMSpineLib.engine.autonomous.survey import Localises
+from SAMSpineLib.engine.autonomous.taught import levels_in
+from SAMSpineLib.engine.autonomous.watch import StageProgress, Watch
+from SAMSpineLib.engine.earlier import found_masks
+from SAMSpineLib.engine.session import Session
+from SAMSpineLib.errors import Cancelled
+from SAMSpineLib.labels import Label, spine_labels
+from SAMSpineLib.models.whole_map import WholeMap
+
+NOTHING_FOUND = "no vertebra found"
+
+
+class Eyes(Localises, Protocol):
+    """What sees vertebrae in a volume that nobody has prompted."""
+
+    def segment(self, method: str, ask: Callable[[Any], WholeMap]) -> WholeMap:
+        """Return what the network of a method answers to `ask`; asked again where memory runs out.
+
+        Raises:
+            ModelError: if there is no such network.
+        """
+        ...
+
+
+def segment_alone(
+    session: Session,
+    eyes: Eyes,
+    *,
+    progress: StageProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> AutoResult:
+    """Segment a session's volume with MaskSAM, which finds and names vertebrae by itself.
+
+    Args:
+        session: with its volume set.
+        eyes: that have the network.
+        progress: called with the stage's name and the share (0..1) that is done.
+        cancelled: asked often; True ends the run, and nothing is changed.
+    """
+    watch, message = Watch({"segment": 1.0}, progress, cancelled), NOTHING_FOUND
+    found: tuple[Label, ...] = ()
+    try:
+        with watch.stage("segment") as tell:
+            whole = eyes.segment(MASKSAM, lambda network: network.segment(session.volume, progress=tell))
+            found = place_whole(session, whole)
+    except Cancelled as stop:
+        message = str(stop)
+    levels = levels_in(session, found, [whole.quality[one.value] for one in found]) if found else ()
+    return AutoResult(
+        grid=session.volume.grid, labels=session.result, levels=levels, ambiguous=False, alternatives=(),
+        message="" if levels else message, seconds=dict(watch.seconds),
+    )  # fmt: skip
+
+
+def place_whole(session: Session, whole: WholeMap, only: Container[int] | None = None) -> tuple[Label, ...]:
+    """Put what a network has found into a session, all of it or `only` some values; return the labels, head to foot."""
+    table = spine_labels()
+    masks = found_masks(whole.labels, whole.quality, session.volume.grid)
+    kept = {table.by_value(value): mask for value, mask in masks.items() if only is None or value in only}
+    session.place_masks(kept)
+    return tuple(kept)
