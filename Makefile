@@ -2,13 +2,14 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+DATA ?= ../shared/data
 BIN := $(VENV)/bin
 LISTS := pyproject.toml setup.py constraints.txt
 # sam2 would compile a CUDA extension of which nothing here is made use.
 INSTALL := SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help app segment test lint bench
+.PHONY: help app segment test lint bench table
 
 help:
 	@echo 'make app [CT=image] [ARGS="..."]   segment in a browser; ARGS goes to samspine app'
@@ -18,6 +19,7 @@ help:
 	@echo 'make test        lint, then every test that needs no GPU'
 	@echo 'make lint        ruff and mypy alone'
 	@echo 'make bench       timings as one JSON object'
+	@echo 'make table [DATA=folder]           every method on every labelled scan, written into README.md'
 	@echo 'PYTHON=python3.12 chooses the interpreter, VENV=folder where the packages go (now $(VENV))'
 
 app: $(VENV)/.app
@@ -42,6 +44,9 @@ test: lint
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m Benchmarks
+
+table: $(VENV)/.test
+	$(BIN)/python -m Benchmarks.table --data '$(DATA)' $(ARGS)
 
 $(VENV)/.segment: $(LISTS) | $(BIN)/pip
 	$(INSTALL) '.[sam,dicom]'

@@ -37,6 +37,8 @@ from SAMSpineLib.progress import Counted
 from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Extent, Volume, slices_of
 
+# What a network finds by itself: slices, or a mask.
+OwnAccord = Sequence[SliceAnswer] | Earlier
 NOWHERE: Extent = (0, -1, 0, -1, 0, -1)
 
 
@@ -235,28 +237,16 @@ class Session(Selection):
                 updates.append(self.attempt(partial(self._commit, state)))
         return tuple(updates)
 
-    def place(self, found: Mapping[Label, Sequence[SliceAnswer]]) -> tuple[MaskUpdate, ...]:
-        """Take slices that a network has found by itself for labels instead of what these had; return what changed.
+    def place(self, found: Mapping[Label, OwnAccord]) -> tuple[MaskUpdate, ...]:
+        """Take what a network has found by itself for labels instead of what these had; return what changed.
 
-        Each label is one step to undo; prompts correct it slice by slice.
+        Each label is one step to undo; prompts correct its slices, or go on from its mask.
         """
         updates = []
-        for label, slices in found.items():
+        for label, one in found.items():
             self.select(label)
-            loaded = self._loaded.get(label.value)
-            state = LabelState(slices=tuple(slices))
-            updates.append(self.attempt(partial(self._commit, state, also=loaded)))
-        return tuple(updates)
-
-    def place_masks(self, found: Mapping[Label, Earlier]) -> tuple[MaskUpdate, ...]:
-        """Take masks that were found in the whole volume for labels instead of what these had; return what changed.
-
-        Each label is one step to undo; prompts go on from its mask.
-        """
-        updates = []
-        for label, mask in found.items():
-            self.select(label)
-            state, also = LabelState(earlier=mask), union(mask.extent, self._loaded.get(label.value))
+            state = LabelState(earlier=one) if isinstance(one, Earlier) else LabelState(slices=tuple(one))
+            also = union(self._loaded.get(label.value), one.extent if isinstance(one, Earlier) else None)
             updates.append(self.attempt(partial(self._commit, state, also=also)))
         return tuple(updates)
 

@@ -68,5 +68,5 @@ def place_whole(session: Session, whole: WholeMap, only: Container[int] | None =
     table = spine_labels()
     masks = found_masks(whole.labels, whole.quality, session.volume.grid)
     kept = {table.by_value(value): mask for value, mask in masks.items() if only is None or value in only}
-    session.place_masks(kept)
+    session.place(kept)
     return tuple(kept)

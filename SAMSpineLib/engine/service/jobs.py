@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.history import LabelState
 from SAMSpineLib.engine.service.wire import Message
-from SAMSpineLib.engine.session import Session
-from SAMSpineLib.engine.slice_answer import SliceAnswer
+from SAMSpineLib.engine.session import OwnAccord, Session
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.progress import Counted
@@ -47,7 +46,7 @@ class RecordingSession(Session):
         finally:
             self._recording = False
 
-    def place(self, found: Mapping[Label, Sequence[SliceAnswer]]) -> tuple[MaskUpdate, ...]:
+    def place(self, found: Mapping[Label, OwnAccord]) -> tuple[MaskUpdate, ...]:
         """Take what a network has found by itself; see `Session.place`."""
         self.updates, self._recording = (), True
         try:
