@@ -145,16 +145,16 @@ RECIPES: dict[str, Recipe] = {
         side=128,
     ),
     "ma-sam-small": MaSamRecipe(
-        "ma-sam-small", steps=4000, batch=2, learning_rate=3e-4, phantoms=250, phantom_share=0.7, warmup=200
+        "ma-sam-small", steps=4000, batch=2, learning_rate=7e-4, phantoms=250, phantom_share=0.7, warmup=200
     ),
     "ma-sam-small-near": MaSamRecipe(
         "ma-sam-small",
         steps=8000,
         batch=4,
-        learning_rate=5e-4,
+        learning_rate=1.5e-3,
         phantoms=250,
         phantom_share=0.7,
-        warmup=200,
+        warmup=100,
         side=256,
     ),
     "ma-sam-smoke": MaSamRecipe(

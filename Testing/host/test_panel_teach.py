@@ -124,6 +124,28 @@ def test_a_segment_without_voxels_teaches_nothing(user: Any) -> None:
 
 
 @pytest.mark.slow
+def test_another_volume_in_which_it_was_labelled_teaches_too(user: Any, tmp_path: Path) -> None:
+    import slicer
+
+    from SAMSpineLib.mask_update import MaskUpdate
+    from SAMSpineLib.models.sam2rad.taught import read_card
+    from SAMSpineLib.models.store.resolving import user_store
+    from SAMSpineLib.mrml.segment_labels import add_segment
+    from SAMSpineLib.mrml.segments import create_segmentation, write
+    from SAMSpineLib.mrml.volumes import node_from_volume, volume_from_node
+
+    volume = replace(volume_from_node(user.volume), name="last week's")
+    other = create_segmentation(slicer.mrmlScene, node_from_volume(slicer.mrmlScene, volume), "of last week")
+    mask = np.asarray(user.truth > 0, np.uint8)
+    k, j, i = mask.shape
+    mask[:, :, : i // 2] = 0
+    write(other, add_segment(other, "my bones"), MaskUpdate(1, mask, (0, i - 1, 0, j - 1, 0, k - 1)), volume.grid)
+    teach(user)
+    card = read_card(user_store().model("my-bones").path)
+    assert sum(card.images) == 2
+
+
+@pytest.mark.slow
 def test_a_folder_is_ranked_and_a_click_opens_the_scan_to_label_next(
     user: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,9 @@ class MaSamConfig:
         image_size: side in pixels of the square that the SAM sees.
         pixel: size (mm) of its pixels when a volume is segmented. No weight depends on it.
         apart: distance (mm) of the slices that are looked at then.
+        prior: how much of what atlases say is in the answer before anything is learnt: 0, as published, or 1 to learn
+            nothing but where they are wrong.
+        lean: whether the SAM's transformer stays as it is and one MLP speaks for all classes: a fifth of the weights.
     """
 
     classes: int
@@ -32,6 +35,8 @@ class MaSamConfig:
     image_size: int = 512
     pixel: float = 0.75
     apart: float = 1.5
+    prior: float = 0.0
+    lean: bool = False
 
     @property
     def prompt_channels(self) -> int:
@@ -43,10 +48,12 @@ CONFIGS: dict[str, MaSamConfig] = {
     # Published, on SAM's ViT-B at 512 pixels: 273.1 million weights, 185.8 of them learnt.
     "ma-sam-paper": MaSamConfig(classes=4, atlases=20),
     # Ours, on sam-spine-tiny: background, C1 to C7, T1 to T12, L1 to L5 and the sacrum.
-    "ma-sam-small": MaSamConfig(classes=26, channels=128, adapter="bottleneck", widths=(16, 16, 32, 64)),
+    "ma-sam-small": MaSamConfig(
+        classes=26, channels=128, adapter="bottleneck", widths=(16, 16, 32, 64), prior=1.0, lean=True,
+    ),
     # For tests: the whole story in seconds, and no weights that are of use.
     "ma-sam-smoke": MaSamConfig(
         classes=26, channels=128, adapter="bottleneck", shrink=8, widths=(8, 8, 16, 16), image_size=128, pixel=1.5,
-        apart=6.0,
+        apart=6.0, prior=1.0, lean=True,
     ),
 }  # fmt: skip

@@ -26,8 +26,9 @@ SPEAKS = 3  # layers of what turns a class token into a filter
 class ClassDecoder(nn.Module):
     """Let class tokens, the prompt and the image look at each other, and read one mask for each class.
 
-    It begins with the SAM's own two-way transformer, which then learns. A SAM 2 has finer maps of the image; they are
-    seen where the decoder reaches their resolution, which the release, made for SAM, has none of.
+    It begins with the SAM's own two-way transformer, which then learns, unless the shape is `lean`. A SAM 2 has finer
+    maps of the image; they are seen where the decoder reaches their resolution, which the release, made for SAM, has
+    none of.
     """
 
     def __init__(self, config: MaSamConfig, network: Sam | SAM2Base) -> None:
@@ -37,7 +38,7 @@ class ClassDecoder(nn.Module):
         newer = hasattr(source, "sam_mask_decoder")
         decoder = source.sam_mask_decoder if newer else source.mask_decoder
         prompts = source.sam_prompt_encoder if newer else source.prompt_encoder
-        self.transformer: Any = copy.deepcopy(decoder.transformer).requires_grad_(requires_grad=True)
+        self.transformer: Any = copy.deepcopy(decoder.transformer).requires_grad_(not config.lean)
         self.places: Any = copy.deepcopy(prompts.pe_layer)
         finer = (decoder.conv_s1, decoder.conv_s0) if newer else ()
         self.finer = nn.ModuleList(copy.deepcopy(one).requires_grad_(requires_grad=True) for one in finer)
@@ -48,7 +49,8 @@ class ClassDecoder(nn.Module):
             _Step(into, out, sum(shown[place : place + 1]))
             for place, (into, out) in enumerate(zip(steps[:-1], steps[1:], strict=True))
         )
-        speak = (MLP(config.channels, config.channels, config.widths[0], SPEAKS) for _ in range(config.classes))
+        speakers = 1 if config.lean else config.classes
+        speak = (MLP(config.channels, config.channels, config.widths[0], SPEAKS) for _ in range(speakers))
         self.speaks = nn.ModuleList(speak)
 
     def forward(self, maps: Sequence[Tensor], prompt: Tensor, finer: Sequence[Tensor]) -> Tensor:
@@ -68,7 +70,8 @@ class ClassDecoder(nn.Module):
         shown = [lift(one) for lift, one in zip(self.finer, fine, strict=True)]
         for place_of, (step, skip) in enumerate(zip(self.steps, finer, strict=True)):
             x = step(x, [skip, *shown[place_of : place_of + 1]])
-        filters = torch.stack([speak(tokens[:, kind]) for kind, speak in enumerate(self.speaks)], dim=1)
+        count = len(self.speaks)
+        filters = torch.stack([self.speaks[kind % count](tokens[:, kind]) for kind in range(kinds.shape[1])], dim=1)
         return torch.einsum("bkc,bchw->bkhw", filters, x)
 
 

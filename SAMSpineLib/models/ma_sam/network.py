@@ -10,7 +10,7 @@ from SAMSpineLib.errors import ModelError
 from SAMSpineLib.models.ma_sam.adapters import ADAPTERS, EncoderAdapters
 from SAMSpineLib.models.ma_sam.config import MaSamConfig
 from SAMSpineLib.models.ma_sam.decoder import ClassDecoder
-from SAMSpineLib.models.ma_sam.prompt_encoder import PromptEncoder
+from SAMSpineLib.models.ma_sam.prompt_encoder import PromptEncoder, class_probabilities
 from SAMSpineLib.models.sam.frozen_encoder import FrozenEncoder
 from SAMSpineLib.models.sam.trunk import levels, walk, widths
 from SAMSpineLib.models.taught_file import LearntOnSam
@@ -18,6 +18,10 @@ from SAMSpineLib.models.taught_file import LearntOnSam
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
     from segment_anything.modeling import Sam
+
+
+# The probability of a class that no atlas says: small, and to be overcome.
+UNSAID = 0.02
 
 
 class MaSam(LearntOnSam):
@@ -66,7 +70,12 @@ class MaSam(LearntOnSam):
         """
         coarse, finer = self.prompts(prompt)
         logits: Tensor = self.decoder(maps, coarse, finer)
-        return logits
+        return logits + self.config.prior * self._said(prompt).log() if self.config.prior else logits
+
+    def _said(self, prompt: Tensor) -> Tensor:
+        """Return the probability (B, classes, S, S) of each class that atlases give it, none of them impossible."""
+        said = class_probabilities(prompt, self.config.classes) if self.config.atlases else prompt
+        return said.clamp(min=UNSAID)
 
 
 def _check(config: MaSamConfig, network: Sam | SAM2Base, image_size: int) -> None:
