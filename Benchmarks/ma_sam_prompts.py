@@ -1,4 +1,4 @@
-"""Is what atlases say a better prompt for MA-SAM than boxes, points or nothing? The same network, told different things.
+"""Are atlases a better prompt for MA-SAM than boxes, points or nothing? The same network, told different things.
 
 `python -m Benchmarks.ma_sam_prompts IMAGE TRUTH [--weights FILE]` prints one JSON object: the mean Dice of the levels
 that the localiser has found, by what the network is told of them; `said` is the Dice of that itself.
