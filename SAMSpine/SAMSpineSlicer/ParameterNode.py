@@ -1,11 +1,13 @@
 """What the panel remembers: typed, in a node of the scene, saved and read back with it."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 
-METHODS = ["centres", "atlas", "ma-sam", "masksam", "sam2rad"]
+from SAMSpineLib.engine.autonomous.methods import Run
+
+METHODS = list(get_args(Run))
 DEVICES = ["auto", "cpu", "cuda"]
 PRECISIONS = ["auto", "float32", "bfloat16", "float16"]
 # What the left button does in a slice view; "none" leaves it to Slicer.

@@ -6,7 +6,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from SAMSpineLib.engine.autonomous.result import TAUGHT
+from SAMSpineLib.engine.autonomous.methods import TAUGHT
 from SAMSpineLib.engine.shelves import model_name_for, sam_to_teach, teaching_folder
 from SAMSpineSlicer.CommandButton import CommandButton
 from SAMSpineSlicer.NextList import NextList

@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit, AtlasTransform
+from SAMSpineLib.engine.autonomous.methods import Run
 from SAMSpineLib.engine.autonomous.result import AutoResult
-from SAMSpineLib.engine.autonomous.run import Run, run_autonomous
+from SAMSpineLib.engine.autonomous.run import run_autonomous
 from SAMSpineLib.engine.fallback import sturdy_session
 from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from SAMSpineLib.engine.autonomous.result import TAUGHT
+from SAMSpineLib.engine.autonomous.methods import TAUGHT
 from SAMSpineLib.lesson_order import LessonResult
 from SAMSpineLib.models.store.adding import slug
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from SAMSpineLib.cli import options
 from SAMSpineLib.cli.console import counting, note, number, print_json, print_table, working
 from SAMSpineLib.cli.segment import check_output, write
+from SAMSpineLib.engine.autonomous.methods import BY_ATLASES, UNLOCALISED, Run
 from SAMSpineLib.labels import LabelTable, spine_labels
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ Examples:
   samspine auto us.png out.seg.nrrd --method sam2rad --model aponeurosis    what `samspine teach` has taught
 """
 STEPS = 1000
-Run = Literal["centres", "atlas", "ma-sam", "masksam", "sam2rad"]
 
 
 def command(
@@ -82,11 +82,11 @@ def command(
         read = read_with_notices(image, series=series)
     for text in read.notices:
         note(text)
-    atlases = atlases_of(library) if method in {"atlas", "ma-sam"} else ()
+    atlases = atlases_of(library) if method in BY_ATLASES else ()
     settings = EngineSettings(precision=precision)
     networks = build_networks(model, weights, localiser_weights, device, settings, segmenter=segmenter)
     with working("Loading the networks"):
-        networks.load(localiser=method not in {"sam2rad", "masksam"})
+        networks.load(localiser=method not in UNLOCALISED)
     session, eyes = sturdy_session(networks, note, settings)
     session.set_volume(read.volume)
     with counting("Segmenting") as tell:

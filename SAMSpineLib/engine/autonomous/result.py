@@ -14,13 +14,6 @@ from SAMSpineLib.labels import Label
 from SAMSpineLib.prompts import Ras
 from SAMSpineLib.volume import Grid
 
-# The method that finds what the session's own network was taught.
-TAUGHT = "sam2rad"
-# The one whose network needs neither prompts nor a localiser.
-MASKSAM = "masksam"
-# Those whose result is masks, and no prompts from which it could be had again.
-WITHOUT_PROMPTS = frozenset({TAUGHT, MASKSAM, "ma-sam"})
-
 
 @dataclass(frozen=True)
 class LevelResult:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from SAMSpineLib.atlas.atlas import Atlas
+from SAMSpineLib.engine.autonomous.methods import BY_ATLASES, Run
 from SAMSpineLib.engine.autonomous.pipeline import segment_spine
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.autonomous.taught import segment_taught
 from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.autonomous.whole import Eyes, segment_alone
 from SAMSpineLib.engine.session import Session
-
-# Vertebrae, as a localiser sees them or as atlases that are registered to that, segmented by the session's own network
-# or by MA-SAM; vertebrae as MaskSAM sees them by itself; or what the session's own network was taught.
-Run = Literal["centres", "atlas", "ma-sam", "masksam", "sam2rad"]
 
 
 def run_autonomous(
@@ -45,5 +41,5 @@ def run_autonomous(
         return segment_taught(session, progress=progress, cancelled=cancelled)
     if run == "masksam":
         return segment_alone(session, eyes, progress=progress, cancelled=cancelled)
-    found = atlases() if run != "centres" else ()
+    found = atlases() if run in BY_ATLASES else ()
     return segment_spine(session, eyes, method=run, atlases=found, progress=progress, cancelled=cancelled)

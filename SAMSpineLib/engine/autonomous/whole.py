@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any, Protocol
 
-from SAMSpineLib.engine.autonomous.result import MASKSAM, AutoResult
+from SAMSpineLib.engine.autonomous.methods import MASKSAM
+from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.autonomous.survey import Localises
 from SAMSpineLib.engine.autonomous.taught import levels_in
 from SAMSpineLib.engine.autonomous.watch import StageProgress, Watch

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit
-from SAMSpineLib.engine.autonomous.run import Run, run_autonomous
+from SAMSpineLib.engine.autonomous.methods import Run
+from SAMSpineLib.engine.autonomous.run import run_autonomous
 from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.autonomous.whole import Eyes
 from SAMSpineLib.engine.memory import NOT_ENOUGH, is_out_of_memory

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from SAMSpineLib.engine.autonomous.methods import Run
+
 
 def _whole(value: object) -> object:
     """Take 3.0 for 3, as JSON does."""
@@ -194,7 +196,7 @@ class SegmentSpine(Numbered):
     """Find, name and segment every vertebra, or, by the method `sam2rad`, what the network was taught."""
 
     action: Literal["segment_spine"]
-    method: Literal["centres", "atlas", "ma-sam", "masksam", "sam2rad"] = "centres"
+    method: Run = "centres"
 
 
 class Propagate(Numbered):

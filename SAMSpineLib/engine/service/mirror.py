@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.engine.autonomous.fits import AtlasTransform
-from SAMSpineLib.engine.autonomous.result import WITHOUT_PROMPTS, AutoResult
+from SAMSpineLib.engine.autonomous.methods import WITHOUT_PROMPTS
+from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.protocol import Notify, StageProgress
