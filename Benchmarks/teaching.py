@@ -24,6 +24,7 @@ from SAMSpineLib.engine.session import Session
 from SAMSpineLib.evaluation.curves import RobotSettings
 from SAMSpineLib.evaluation.cuts import Cut, cuts_of
 from SAMSpineLib.evaluation.metrics import dice
+from SAMSpineLib.evaluation.robot import next_click
 from SAMSpineLib.evaluation.slice_curves import SMALLEST, SlicePlan, simulate_slices
 from SAMSpineLib.labels import Label
 from SAMSpineLib.models.build import build_promptable
@@ -37,9 +38,9 @@ from SAMSpineLib.training.teaching.images import TeachImage, read_images, wanted
 from SAMSpineLib.training.teaching.plan import RECIPE, TeachPlan
 from SAMSpineLib.training.teaching.slices import DIRECTIONS, Shown
 from SAMSpineLib.training.teaching.teach import teach
-from SAMSpineLib.volume import Volume
+from SAMSpineLib.volume import Volume, slices_of
 
-CLICKS = 5
+CLICKS, CORRECTIONS = 5, 3
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,12 @@ def _told(stage: str, done: int, total: int, seen: dict[str, float]) -> None:
 
 
 def _scores(model: Promptable, plan: TeachPlan, images: Sequence[TeachImage], chosen: DataSet) -> dict[str, object]:
-    """Return the mean Dice of slices without a prompt where the model was taught, with a box, and after each click."""
+    """Return the mean Dice of slices with a box, and after each click on them.
+
+    Of a taught model also that without a prompt (`none`), and after each click on what it found (`corrected`).
+    """
     session = Session(model)
-    none, box, clicks = [], [], []
+    none, corrected, box, clicks = [], [], [], []
     for image in images:
         truth, labels = _truth(image, plan)
         cut = _cut(image, plan)
@@ -148,13 +152,40 @@ def _scores(model: Promptable, plan: TeachPlan, images: Sequence[TeachImage], ch
             session.set_volume(image.volume)
             segment_taught(session)
             none.append(_by_slice(session.result, truth.array, labels, cut, chosen.every))
+            corrected.append(_corrected(session, truth, labels, cut, chosen.every))
         robot = SlicePlan(cut, RobotSettings(CLICKS), follow=False, every=chosen.every)
         mean = simulate_slices(session, image.volume, truth, labels, robot).mean()
         box.append(mean["box"])
         clicks.append(mean["dice"])
     after = np.mean(clicks, axis=0).round(3).tolist()
     found: dict[str, object] = {"box": round(float(np.mean(box)), 3), "clicks": after}
-    return {"none": round(float(np.nanmean(none)), 3), **found} if none else found
+    if none:
+        after = np.nanmean(corrected, axis=0).round(3).tolist()
+        found = {"none": round(float(np.nanmean(none)), 3), "corrected": after, **found}
+    return found
+
+
+def _corrected(session: Session, truth: Volume, labels: Sequence[Label], cut: Cut, every: int) -> list[float]:
+    """Return the mean Dice of slices before, and after each of `CORRECTIONS` clicks on what was found in them."""
+    rng, curves = np.random.default_rng(0), []
+    for label in labels:
+        session.select(label)
+        areas, rows = cut.areas(truth.array == label.value), []
+        for index in (one for one in range(0, cut.count, every) if areas[one] >= SMALLEST):
+            extent = cut.extent(index)
+            wanted = np.asarray(truth.array[slices_of(extent)] == label.value)
+            row = [dice(wanted, session.result[slices_of(extent)] == label.value)]
+            for _ in range(CORRECTIONS):
+                drawn = session.result[slices_of(extent)] == label.value
+                click = next_click(wanted, drawn, cut.grid.crop(extent), rng=rng)
+                if click is not None:
+                    session.add(replace(click, normal=cut.normal))
+                row.append(dice(wanted, session.result[slices_of(extent)] == label.value))
+            rows.append(row)
+            while session.prompts:
+                session.undo()
+        curves.append(np.mean(rows, axis=0) if rows else np.full(CORRECTIONS + 1, np.nan))
+    return [float(one) for one in np.nanmean(curves, axis=0)]
 
 
 def _truth(image: TeachImage, plan: TeachPlan) -> tuple[Volume, list[Label]]:
