@@ -23,6 +23,8 @@ class MaskSamConfig:
         image_size: side in pixels of the square that the SAM sees.
         depth: slices that are looked at together when a volume is segmented. No weight depends on it.
         apart: distance (mm) of the slices of a stack.
+        lean: whether the prompt generator looks around in each channel by itself and mixes them after that: it has an
+            eighth of the weights then.
     """
 
     classes: int
@@ -36,6 +38,7 @@ class MaskSamConfig:
     image_size: int = 1024
     depth: int = 4
     apart: float = 3.0
+    lean: bool = False
 
 
 CONFIGS: dict[str, MaskSamConfig] = {
@@ -44,11 +47,11 @@ CONFIGS: dict[str, MaskSamConfig] = {
     # Ours, on sam-spine-tiny: C1 to C7, T1 to T12, L1 to L5 and the sacrum, all of which one sagittal slice can show.
     "masksam-small": MaskSamConfig(
         classes=25, queries=28, channels=128, base=128, levels=((64, 2), (32, 4)), token_grid=(8, 16), code=(4, 8, 8),
-        image_size=512, depth=6,
+        image_size=512, depth=6, lean=True,
     ),
     # For tests: the whole story in seconds, and no weights that are of use.
     "masksam-smoke": MaskSamConfig(
         classes=25, queries=28, channels=128, base=16, levels=((16, 2), (16, 4)), token_grid=(8, 16), code=(2, 4, 4),
-        image_size=128, depth=3, apart=6.0,
+        image_size=128, depth=3, apart=6.0, lean=True,
     ),
 }  # fmt: skip

@@ -57,16 +57,19 @@ class PromptGenerator(nn.Module):
                 f"{MASK_SCALE} times finer than the embedding; it has {config.levels}: choose the shape for this SAM"
             )
             raise ModelError(msg)
-        self.base = nn.Sequential(_block(config.channels, config.base), _block(config.base, config.base))
+        lean = config.lean
+        self.base = nn.Sequential(
+            _block(config.channels, config.base, lean=lean), _block(config.base, config.base, lean=lean)
+        )
         below = [(config.base, 1), *config.levels]
         self.levels = nn.ModuleList(
-            _Level(one, level, tap) for one, level, tap in zip(below, config.levels, taps, strict=False)
+            _Level(one, level, tap, lean=lean) for one, level, tap in zip(below, config.levels, taps, strict=False)
         )
         widths = [width for width, _ in below]
         self.mask_head = nn.Conv3d(widths[-1], config.queries, 1)
         self.box_head = nn.Conv3d(sum(widths), config.queries, 1)
         self.kind_head = nn.Sequential(
-            Surroundings(sum(widths), config.queries),
+            _around(sum(widths), config.queries, lean=lean),
             nn.InstanceNorm3d(config.queries, affine=True),
             nn.GELU(),
         )
@@ -92,17 +95,17 @@ class PromptGenerator(nn.Module):
 class _Level(nn.Module):
     """Twice as fine as the level below, or as fine, beside features of the encoder that are brought to its size."""
 
-    def __init__(self, below: tuple[int, int], level: tuple[int, int], tap: tuple[int, int]) -> None:
+    def __init__(self, below: tuple[int, int], level: tuple[int, int], tap: tuple[int, int], *, lean: bool) -> None:
         super().__init__()
         width = level[0]
         self.up = _finer(below[0], width) if level[1] > below[1] else nn.Conv3d(below[0], width, 1)
         lifts: list[nn.Module] = []
         channels, scale = tap
         while scale < level[1]:
-            lifts += [_finer(channels, width), _block(width, width)]
+            lifts += [_finer(channels, width), _block(width, width, lean=lean)]
             channels, scale = width, 2 * scale
-        self.skip = nn.Sequential(*(lifts or [_block(channels, width)]))
-        self.mix = _block(2 * width, width)
+        self.skip = nn.Sequential(*(lifts or [_block(channels, width, lean=lean)]))
+        self.mix = _block(2 * width, width, lean=lean)
 
     def forward(self, below: Tensor, tap: Tensor) -> Tensor:
         mixed: Tensor = self.mix(torch.cat([self.up(below), self.skip(tap)], dim=1))
@@ -148,5 +151,13 @@ def _finer(channels: int, width: int) -> nn.Module:
     return nn.ConvTranspose3d(channels, width, IN_PLANE, IN_PLANE)
 
 
-def _block(channels: int, width: int) -> nn.Module:
-    return nn.Sequential(Surroundings(channels, width), nn.InstanceNorm3d(width, affine=True), nn.LeakyReLU(0.01))
+def _around(channels: int, width: int, *, lean: bool) -> nn.Module:
+    """Return what looks around each place: at all channels together, or, where it is lean, at each by itself first."""
+    if not lean:
+        return Surroundings(channels, width)
+    return nn.Sequential(Surroundings(channels, channels, groups=channels), nn.Conv3d(channels, width, 1))
+
+
+def _block(channels: int, width: int, *, lean: bool) -> nn.Module:
+    around = _around(channels, width, lean=lean)
+    return nn.Sequential(around, nn.InstanceNorm3d(width, affine=True), nn.LeakyReLU(0.01))

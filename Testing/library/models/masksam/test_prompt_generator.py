@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from SAMSpineLib.models.masksam.prompt_generator import StackPrompts, boxes_of, fused_boxes, tight_boxes
+from SAMSpineLib.models.masksam.config import CONFIGS
+from SAMSpineLib.models.masksam.prompt_generator import (
+    PromptGenerator,
+    StackPrompts,
+    boxes_of,
+    fused_boxes,
+    tight_boxes,
+)
+
+from .conftest import SMALL
 
 VALUES = st.floats(-1e4, 1e4, width=32)
 
@@ -56,3 +68,23 @@ def test_a_learnt_box_is_moved_by_its_gradient():
     raw = torch.zeros(1, 1, 2, 2, requires_grad=True)
     (boxes_of(raw) - torch.tensor([0.1, 0.2, 0.9, 0.8])).abs().sum().backward()
     assert raw.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize("lean", [False, True])
+def test_a_change_in_one_slice_reaches_the_prompts_of_those_beside_it(lean):
+    torch.manual_seed(0)
+    config = replace(SMALL, base=32, lean=lean)
+    generator = PromptGenerator(config, [(6, 1), (5, 2)])
+    embedding, taps = torch.randn(1, 32, 5, 4, 4), [torch.randn(1, 6, 5, 4, 4), torch.randn(1, 5, 5, 8, 8)]
+    changed = embedding.clone()
+    changed[:, :, 2] += 1
+    with torch.inference_mode():
+        before, after = (generator(one, taps) for one in (embedding, changed))
+    assert before.masks.shape == (1, 4, 5, 16, 16)
+    differs = (after.masks - before.masks).abs().amax(dim=(0, 1, 3, 4))
+    assert (differs[1:4] > 1e-5).all()
+
+
+def test_a_lean_generator_has_an_eighth_of_the_weights():
+    whole, lean = (PromptGenerator(replace(CONFIGS["masksam-small"], lean=lean), [(64, 1), (32, 2)]) for lean in (0, 1))
+    assert 8 * sum(one.numel() for one in lean.parameters()) < sum(one.numel() for one in whole.parameters())
