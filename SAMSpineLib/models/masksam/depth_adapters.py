@@ -14,30 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from SAMSpineLib.models.masksam.convolutions import Surroundings
+
 # What an adapter beside an MLP adds counts half (arXiv 2403.14103, release).
 BESIDE = 0.5
-
-
-class Surroundings(nn.Conv3d):
-    """A convolution over places in a slice and in those beside it; beyond a stack there is nothing.
-
-    It is computed as one over slices, each of which brings those beside it along as channels: of oneDNN's convolutions
-    over volumes in bfloat16 part of the weights' gradient is left at random (torch 2.15, AMD and Intel).
-    """
-
-    def __init__(self, channels: int, width: int, *, groups: int = 1) -> None:
-        """Begin with weights at random."""
-        super().__init__(channels, width, 3, padding=1, groups=groups)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """Return stacks (B, width, D, H, W) for stacks (B, channels, D, H, W)."""
-        stacks, depth = len(input), input.shape[2]
-        padded = F.pad(input, (0, 0, 0, 0, 1, 1))
-        beside = torch.stack([padded[:, :, start : start + depth] for start in range(3)], dim=2)
-        slices = beside.permute(0, 3, 1, 2, 4, 5).flatten(0, 1).flatten(1, 2)  # (B * D, channels * 3, H, W)
-        seen = F.conv2d(slices, self.weight.flatten(1, 2), self.bias, padding=1, groups=self.groups)
-        around: Tensor = seen.unflatten(0, (stacks, depth)).transpose(1, 2)
-        return around
 
 
 class DepthConvolution(nn.Module):

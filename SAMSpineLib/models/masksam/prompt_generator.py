@@ -14,11 +14,10 @@ from torch.nn import functional as F
 
 from SAMSpineLib.errors import ModelError
 from SAMSpineLib.models.masksam.config import MaskSamConfig
-from SAMSpineLib.models.masksam.depth_adapters import Surroundings
+from SAMSpineLib.models.masksam.convolutions import Finer, Mixing, Surroundings
 
 # A SAM's masks have four values for each of its embedding, along either side.
 MASK_SCALE = 4
-IN_PLANE = (1, 2, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +65,8 @@ class PromptGenerator(nn.Module):
             _Level(one, level, tap, lean=lean) for one, level, tap in zip(below, config.levels, taps, strict=False)
         )
         widths = [width for width, _ in below]
-        self.mask_head = nn.Conv3d(widths[-1], config.queries, 1)
-        self.box_head = nn.Conv3d(sum(widths), config.queries, 1)
+        self.mask_head = Mixing(widths[-1], config.queries)
+        self.box_head = Mixing(sum(widths), config.queries)
         self.kind_head = nn.Sequential(
             _around(sum(widths), config.queries, lean=lean),
             nn.InstanceNorm3d(config.queries, affine=True),
@@ -98,11 +97,11 @@ class _Level(nn.Module):
     def __init__(self, below: tuple[int, int], level: tuple[int, int], tap: tuple[int, int], *, lean: bool) -> None:
         super().__init__()
         width = level[0]
-        self.up = _finer(below[0], width) if level[1] > below[1] else nn.Conv3d(below[0], width, 1)
+        self.up = Finer(below[0], width) if level[1] > below[1] else Mixing(below[0], width)
         lifts: list[nn.Module] = []
         channels, scale = tap
         while scale < level[1]:
-            lifts += [_finer(channels, width), _block(width, width, lean=lean)]
+            lifts += [Finer(channels, width), _block(width, width, lean=lean)]
             channels, scale = width, 2 * scale
         self.skip = nn.Sequential(*(lifts or [_block(channels, width, lean=lean)]))
         self.mix = _block(2 * width, width, lean=lean)
@@ -147,15 +146,11 @@ def _pooled(seen: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     return torch.cat([F.adaptive_avg_pool3d(one, (one.shape[2], *size)) for one in seen], dim=1)
 
 
-def _finer(channels: int, width: int) -> nn.Module:
-    return nn.ConvTranspose3d(channels, width, IN_PLANE, IN_PLANE)
-
-
 def _around(channels: int, width: int, *, lean: bool) -> nn.Module:
     """Return what looks around each place: at all channels together, or, where it is lean, at each by itself first."""
     if not lean:
         return Surroundings(channels, width)
-    return nn.Sequential(Surroundings(channels, channels, groups=channels), nn.Conv3d(channels, width, 1))
+    return nn.Sequential(Surroundings(channels, channels, groups=channels), Mixing(channels, width))
 
 
 def _block(channels: int, width: int, *, lean: bool) -> nn.Module:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
-from SAMSpineLib.models.masksam.depth_adapters import DepthConvolution, DepthTokens, EncoderDepth, Surroundings
+from SAMSpineLib.models.masksam.depth_adapters import DepthConvolution, DepthTokens, EncoderDepth
 
 KINDS = [(DepthConvolution, (10, 6, 6, 16)), (DepthTokens, (10, 7, 16))]
 
@@ -56,28 +55,3 @@ def test_the_places_of_a_stack_are_stretched_over_its_depth(depth):
     assert torch.equal(placed[0], placed[1])
     assert (placed.diff(dim=1) >= 0).all()
     assert float(placed.mean()) == pytest.approx(1.0)
-
-
-@pytest.mark.parametrize(("channels", "width", "depth", "side"), [(24, 12, 2, 16), (32, 32, 6, 64)])
-def test_no_part_of_a_gradient_is_left_at_random_in_bfloat16(channels, width, depth, side):
-    """In memory that held no numbers before; a plain convolution fails this on CPUs that compute in bfloat16."""
-    torch.manual_seed(0)
-    around = Surroundings(channels, width)
-    for _ in range(20):
-        around.zero_grad()
-        used = [torch.full((size,), torch.nan) for size in (1_000, 10_000, 100_000, 1_000_000)]
-        del used
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            seen = around(torch.randn(1, channels, depth, side, side))
-        seen.float().square().mean().backward()
-        assert torch.isfinite(around.weight.grad).all()
-
-
-@pytest.mark.parametrize(("width", "groups"), [(6, 1), (6, 2), (4, 4)])
-def test_surroundings_are_what_a_plain_convolution_sees(width, groups):
-    torch.manual_seed(0)
-    around, plain = Surroundings(4, width, groups=groups), nn.Conv3d(4, width, 3, padding=1, groups=groups)
-    plain.load_state_dict(around.state_dict())
-    stacks = torch.randn(2, 4, 3, 5, 5)
-    with torch.inference_mode():
-        torch.testing.assert_close(around(stacks), plain(stacks))
