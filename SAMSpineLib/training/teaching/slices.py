@@ -28,6 +28,8 @@ FEWEST_SLICES = 3
 # Of one image so many slices teach, and for each of them a third of one without the structure.
 MOST_OF_AN_IMAGE = 24
 EMPTY_SHARE = 1 / 3
+# So many of all slices that were held back tell when to stop: looking at them is a pause in teaching.
+MOST_CHECKED = 32
 # A structure is in a slice from so many of the mask's values on (arXiv 2409.06821, release: 10 pixels of 1024 squared).
 SMALLEST = 4
 
@@ -72,6 +74,17 @@ def chosen_slices(plan: TeachPlan, images: Sequence[TeachImage]) -> list[Shown]:
             most = max(1, round(EMPTY_SHARE * min(len(marked), MOST_OF_AN_IMAGE)))
             empty += _spread(image, stack, free, most, plan.model)
     return full + empty
+
+
+def checked_slices(plan: TeachPlan, images: Sequence[TeachImage]) -> list[Shown]:
+    """Return the slices that tell when to stop: of those that would teach some, evenly spread.
+
+    Raises:
+        LabelError: if the direction is unknown.
+    """
+    found = chosen_slices(plan, images)
+    kept = np.linspace(0, len(found) - 1, min(len(found), MOST_CHECKED)).round().astype(int)
+    return [found[int(one)] for one in kept]
 
 
 def check_enough(plan: TeachPlan, images: Sequence[TeachImage]) -> None:

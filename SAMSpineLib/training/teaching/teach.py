@@ -19,7 +19,7 @@ from SAMSpineLib.training.loop import TrainingLog, columns_of, train_step
 from SAMSpineLib.training.teaching.features import Lessons, encode_lessons
 from SAMSpineLib.training.teaching.images import TeachImage, check_apart, divided
 from SAMSpineLib.training.teaching.plan import TeachPlan
-from SAMSpineLib.training.teaching.slices import check_enough, chosen_slices
+from SAMSpineLib.training.teaching.slices import check_enough, checked_slices, chosen_slices
 from SAMSpineLib.training.teaching.task import TeachTask, dices, features_of, truth_in
 
 OF_A_RUN = ("checkpoint.pt", "best.json", "log.csv", "taught.safetensors")
@@ -203,5 +203,5 @@ def _encoded(
             progress("encode", done, total, {})
 
     lessons = encode_lessons(chosen_slices(plan, teaching), plan, folder, variants=plan.recipe.variants, progress=tell)
-    checks = encode_lessons(chosen_slices(plan, held), plan, folder, variants=0, progress=tell) if held else None
+    checks = encode_lessons(checked_slices(plan, held), plan, folder, variants=0, progress=tell) if held else None
     return lessons, checks

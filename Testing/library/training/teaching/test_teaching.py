@@ -19,7 +19,14 @@ from SAMSpineLib.training.teaching.features import encode_lessons
 from SAMSpineLib.training.teaching.images import TeachImage, divided, read_images, wanted
 from SAMSpineLib.training.teaching.losses import boxes_around, mask_loss, prompt_loss
 from SAMSpineLib.training.teaching.plan import RECIPE, TeachPlan
-from SAMSpineLib.training.teaching.slices import check_enough, chosen_slices, truth_of, varied
+from SAMSpineLib.training.teaching.slices import (
+    MOST_CHECKED,
+    check_enough,
+    checked_slices,
+    chosen_slices,
+    truth_of,
+    varied,
+)
 from SAMSpineLib.training.teaching.task import TeachTask, box_prompts, corrected, dices, features_of
 from SAMSpineLib.training.teaching.teach import teach
 
@@ -106,6 +113,16 @@ def test_slices_without_labels_teach_only_where_all_was_labelled(plan, picture):
         there = [bool(truth_of(one, structure, 128).present[0]) for one in shown]
         assert there.count(True) == 4
         assert there.count(False) == empties
+
+
+def test_some_of_many_slices_tell_when_to_stop_with_and_without_the_structure(plan, picture):
+    few, many = [picture(0, depth=8)], [picture(seed, depth=40, subject=f"s{seed}") for seed in range(3)]
+    assert len(checked_slices(plan, few)) == len(chosen_slices(plan, few))
+    kept = checked_slices(plan, many)
+    assert len(kept) == MOST_CHECKED < len(chosen_slices(plan, many))
+    there = [bool(truth_of(one, plan.structures, 128).present[0]) for one in kept]
+    assert 0 < there.count(False) < there.count(True)
+    assert {one.image.subject for one in kept} == {"s0", "s1", "s2"}
 
 
 def test_image_and_truth_are_turned_together(plan, model, picture):
