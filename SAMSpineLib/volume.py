@@ -127,6 +127,14 @@ class Grid:
             return False
         return bool(np.abs(self.corners() - other.corners()).max() <= tolerance)
 
+    def same_voxels(self, other: Grid, *, tolerance: float = 1e-2) -> bool:
+        """Tell whether both grids have voxels at the same places (to `tolerance` voxels), in whatever order of axes."""
+        if np.prod(self.shape) != np.prod(other.shape):
+            return False
+        mine, theirs = (np.round(other.to_ijk(one.corners()) / tolerance) for one in (self, other))
+        gap = np.abs(mine[:, None] - theirs[None]).max(axis=2)
+        return bool((gap.min(axis=0) <= 1).all() and (gap.min(axis=1) <= 1).all())
+
 
 def slices_of(extent: Extent) -> tuple[slice, slice, slice]:
     """Return the numpy slices (K, J, I) of an inclusive extent (i0, i1, j0, j1, k0, k1)."""

@@ -125,6 +125,24 @@ def test_a_grid_is_at_its_own_place_and_nowhere_else(grid: Grid) -> None:
     assert grid.same_place(Grid(grid.shape, moved), tolerance=0.02)
 
 
+@given(grids(), st.permutations([0, 1, 2]), st.tuples(st.booleans(), st.booleans(), st.booleans()))
+def test_voxels_are_the_same_in_whatever_order_they_are_stored(grid: Grid, order: list[int], flips: tuple) -> None:
+    sizes, matrix = np.array(grid.shape[::-1]), np.eye(4)
+    turn = np.zeros((3, 3))
+    for axis, (of, flipped) in enumerate(zip(order, flips, strict=True)):
+        turn[of, axis] = -1 if flipped else 1
+        matrix[of, 3] = sizes[of] - 1 if flipped else 0
+    matrix[:3, :3] = turn
+    stored = Grid(tuple(int(sizes[of]) for of in order[::-1]), grid.ijk_to_ras @ matrix)
+    assert grid.same_voxels(stored)
+    assert stored.same_voxels(grid)
+    shifted = stored.ijk_to_ras.copy()
+    shifted[:3, 3] += 0.5 * shifted[:3, 0]
+    assert not grid.same_voxels(Grid(stored.shape, shifted))
+    longer = (stored.shape[0] + 1, *stored.shape[1:])
+    assert not grid.same_voxels(Grid(longer, stored.ijk_to_ras))
+
+
 def test_grids_that_differ_only_in_rotation_are_at_different_places() -> None:
     a = Grid.centred_on((0, 0, 0), shape=(5, 5, 5), spacing=1)
     turned = np.eye(4)

@@ -19,6 +19,7 @@ from SAMSpineLib.io.numbering import numbering_called, read_named_labels
 from SAMSpineLib.io.reading import read_with_notices
 from SAMSpineLib.labels import spine_labels
 from SAMSpineLib.models.taught_file import TaughtStructure
+from SAMSpineLib.resampling import sample_labels
 from SAMSpineLib.training.teaching.folder import rows_in
 from SAMSpineLib.volume import Volume
 
@@ -151,12 +152,14 @@ def _read(folder: Path, row: dict[str, str], modality: str | None, notify: Calla
         volume = replace(volume, modality=modality)
     if row["labels"].lower().endswith(".seg.nrrd"):  # Slicer crops what it saves
         labels = Volume(place_labels(labels.array, labels.grid, volume.grid), volume.grid)
-    if labels.shape != volume.shape or not labels.grid.same_place(volume.grid):
+    if not labels.grid.same_voxels(volume.grid):
         msg = (
             f"The labels {row['labels']} of {labels.shape} voxels do not lie on the grid of {row['image']} with "
             f"{volume.shape}; resample them to the image first"
         )
         raise LabelError(msg)
+    # One may be stored the other way round, as DICOM and NIfTI are.
+    labels = Volume(sample_labels(labels.array, labels.grid, volume.grid), volume.grid)
     subject = (row.get("subject") or "").strip() or stem_of(folder / row["image"])
     complete = (row.get("complete") or "yes").strip().lower() not in {"no", "false", "0"}
     names = {one.name: one.value for one in named.table if one.name != str(one.value)}

@@ -88,6 +88,20 @@ def test_an_unknown_direction_is_refused(plan, picture):
         chosen_slices(replace(plan, direction="sideways"), [picture(0)])
 
 
+def test_labels_that_are_stored_the_other_way_round_lie_where_they_belong(tmp_path):
+    import SimpleITK as sitk
+
+    array = np.zeros((4, 8, 8), np.uint8)
+    array[1, 2:5, 1:3] = 1
+    image = sitk.GetImageFromArray(array * 100)
+    labels = sitk.Flip(sitk.GetImageFromArray(array), [False, True, True], flipAboutOrigin=False)
+    sitk.WriteImage(image, str(tmp_path / "a_ct.nii.gz"))
+    sitk.WriteImage(labels, str(tmp_path / "a_seg.nii.gz"))
+    assert not np.array_equal(sitk.GetArrayFromImage(labels), array)
+    (one,) = read_images(tmp_path)
+    np.testing.assert_array_equal(one.labels > 0, one.volume.array > 0)
+
+
 def test_labels_on_another_grid_are_refused(tmp_path):
     import SimpleITK as sitk
 
