@@ -120,6 +120,7 @@ class Screen:
 
     def wait_idle(self) -> None:
         self.wait("state('volume_name') && !state('busy') && !state('loading') && !state('running')")
+        self.page.wait_for_function("window.samspine")  # after a reload the page's own script comes last
 
     def forgive(self, text: str) -> None:
         """Take the browser's own word on a refusal, which has to be there, out of what went wrong."""
