@@ -161,10 +161,10 @@ def table(cells: dict[tuple[str, str], Row], taught: Iterable[Row]) -> str:
     ]
     lines += ["| what | taught | taught, 1 click | U-Net | seconds to teach |", "|---|---|---|---|---|"]
     for one in taught:
-        if one.get("unet") and one["split"] == 1:
+        if one.get("unet"):
             mine, theirs = one["taught"]["none"], one["unet"]["none"]
             both = [f"**{a:.2f}**" if a > b else f"{a:.2f}" for a, b in ((mine, theirs), (theirs, mine))]
-            said, click = TAUGHT[one["set"]][0], one["taught"]["clicks"][0]
+            said, click = f"{TAUGHT[one['set']][0]} (split {one['split']})", one["taught"]["clicks"][0]
             lines.append(f"| {said} | {both[0]} | {click:.2f} | {both[1]} | {one['seconds']} |")
     return "\n".join(lines)
 
