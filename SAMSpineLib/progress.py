@@ -6,3 +6,5 @@ from collections.abc import Callable
 
 # Called as (done, in all, what was done last). What it raises ends the work.
 Counted = Callable[[int, int, str], None]
+# Called with the name of a stage and the share (0..1) of the whole run that is done.
+StageProgress = Callable[[str, float], None]

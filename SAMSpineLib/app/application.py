@@ -25,7 +25,6 @@ from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue
-from SAMSpineLib.engine.service.protocol import StageProgress
 from SAMSpineLib.errors import PromptError, SAMSpineError
 from SAMSpineLib.lesson_order import Teacher
 from SAMSpineLib.mrml.desk import Desk
@@ -34,6 +33,7 @@ from SAMSpineLib.mrml.review_list import segment_rows
 from SAMSpineLib.mrml.segment_labels import add_segment
 from SAMSpineLib.mrml.slice_plane import SlicePlane
 from SAMSpineLib.mrml.workbench import Workbench
+from SAMSpineLib.progress import StageProgress
 from SAMSpineLib.volume import Volume
 
 _LOG = logging.getLogger(__name__)

@@ -23,12 +23,12 @@ from SAMSpineLib.engine.fallback import sturdy_session
 from SAMSpineLib.engine.networks import Networks
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
 from SAMSpineLib.engine.service.mirror import SessionMirror
-from SAMSpineLib.engine.service.protocol import Notify, StageProgress
+from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.errors import Cancelled, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult, Teacher
 from SAMSpineLib.mask_update import MaskUpdate
-from SAMSpineLib.progress import Counted
+from SAMSpineLib.progress import Counted, StageProgress
 from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Volume
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from SAMSpineLib.engine.autonomous.fits import AtlasTransform
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.service.call import Call
-from SAMSpineLib.engine.service.protocol import StageProgress
 from SAMSpineLib.errors import PromptError, SAMSpineError
 from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult
 from SAMSpineLib.mask_update import MaskUpdate
@@ -24,6 +23,7 @@ from SAMSpineLib.mrml.renumbering import renumbered_from
 from SAMSpineLib.mrml.review_list import ReviewRow
 from SAMSpineLib.mrml.segment_labels import add_segment, ensure_structure
 from SAMSpineLib.mrml.workbench import Kind
+from SAMSpineLib.progress import StageProgress
 from SAMSpineLib.prompts import MaskPrompt, Ras
 
 SETTLED = "That prompt is part of what the segment was opened with; undo it with a new one"

@@ -42,25 +42,25 @@ def lessons_of(
     if not crops:
         raise LabelError(NOTHING_LABELLED)
     labels = tuple(one.label for one in crops)
-    here = LabelledVolume(bench.volume, label_map_of(crops, bench.grid), subject_of(bench.volume), complete)
+    here = LabelledVolume(bench.volume, label_map_of(crops, bench.grid), _subject_of(bench.volume), complete)
     return labels, (here, *_elsewhere(bench, labels))
 
 
 def _elsewhere(bench: Workbench, labels: Sequence[Label]) -> Iterator[LabelledVolume]:
     """Yield the other volumes of the scene that teach, each once, and each as a subject of its own."""
     by_name = {label.name: label for label in labels}
-    seen, subjects = [bench.volume_node], [subject_of(bench.volume)]
+    seen, subjects = [bench.volume_node], [_subject_of(bench.volume)]
     for node in segmentations(bench.node.GetScene()):
         volume_node = volume_of(node)
-        ids = _teaching(node, by_name)
-        if node is bench.node or volume_node is None or volume_node in seen or not ids:
+        ids = _teaching(node, by_name) if volume_node not in (None, *seen) else {}
+        if not ids:
             continue
         grid = grid_of_node(volume_node)
         crops = list(crops_of(node, ids, grid))
         if crops:
             seen.append(volume_node)
             volume = volume_from_node(volume_node, own=True)
-            subjects.append(_another(subject_of(volume), subjects))
+            subjects.append(_another(_subject_of(volume), subjects))
             complete = all(status_of(node, one) == "completed" for one in ids)
             yield LabelledVolume(volume, label_map_of(crops, grid), subjects[-1], complete)
 
@@ -75,7 +75,7 @@ def _teaching(node: Any, by_name: Mapping[str, Label]) -> dict[str, Label]:
     }
 
 
-def subject_of(volume: Volume) -> str:
+def _subject_of(volume: Volume) -> str:
     """Return what a volume of the scene is called as one that teaches."""
     return volume.name or "scene"
 

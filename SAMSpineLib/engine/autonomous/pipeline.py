@@ -17,11 +17,12 @@ from SAMSpineLib.engine.autonomous.prompters import Prompts, atlas_prompts, cent
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
 from SAMSpineLib.engine.autonomous.review import flags_of
 from SAMSpineLib.engine.autonomous.survey import Survey, survey
-from SAMSpineLib.engine.autonomous.watch import StageProgress, Watch
+from SAMSpineLib.engine.autonomous.watch import Watch
 from SAMSpineLib.engine.autonomous.whole import NOTHING_FOUND, Eyes, place_whole
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import Cancelled
 from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.progress import StageProgress
 
 Method = Literal["centres", "atlas", "ma-sam"]
 

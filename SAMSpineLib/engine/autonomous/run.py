@@ -9,9 +9,9 @@ from SAMSpineLib.engine.autonomous.methods import BY_ATLASES, Run
 from SAMSpineLib.engine.autonomous.pipeline import segment_spine
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.autonomous.taught import segment_taught
-from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.autonomous.whole import Eyes, segment_alone
 from SAMSpineLib.engine.session import Session
+from SAMSpineLib.progress import StageProgress
 
 
 def run_autonomous(

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
-from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.contest import settled_slices
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.engine.slice_answer import SliceAnswer
@@ -29,6 +28,7 @@ from SAMSpineLib.errors import Cancelled
 from SAMSpineLib.labels import Label
 from SAMSpineLib.models.protocols import Seen, SliceMasks, TaughtPromptable
 from SAMSpineLib.models.self_prompting import taught_of, there
+from SAMSpineLib.progress import StageProgress
 from SAMSpineLib.stack import Stack, stack_along
 
 SMALL_PIECE = 0.1

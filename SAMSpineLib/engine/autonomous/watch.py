@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from SAMSpineLib.errors import Cancelled
-
-StageProgress = Callable[[str, float], None]
+from SAMSpineLib.progress import StageProgress
 
 
 @dataclass

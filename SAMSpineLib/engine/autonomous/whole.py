@@ -12,12 +12,13 @@ from SAMSpineLib.engine.autonomous.methods import MASKSAM
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.autonomous.survey import Localises
 from SAMSpineLib.engine.autonomous.taught import levels_in
-from SAMSpineLib.engine.autonomous.watch import StageProgress, Watch
+from SAMSpineLib.engine.autonomous.watch import Watch
 from SAMSpineLib.engine.earlier import found_masks
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.errors import Cancelled
 from SAMSpineLib.labels import Label, spine_labels
 from SAMSpineLib.models.whole_map import WholeMap
+from SAMSpineLib.progress import StageProgress
 
 NOTHING_FOUND = "no vertebra found"
 

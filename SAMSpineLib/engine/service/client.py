@@ -25,11 +25,11 @@ from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.service.call import BREATH, BREATHED, Call, Request
 from SAMSpineLib.engine.service.child import EngineProcess
 from SAMSpineLib.engine.service.mirror import SessionMirror
-from SAMSpineLib.engine.service.protocol import Notify, StageProgress
+from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.errors import EngineError, EngineLostError, MissingExtraError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
-from SAMSpineLib.progress import Counted
+from SAMSpineLib.progress import Counted, StageProgress
 from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Volume
 

@@ -17,7 +17,6 @@ from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit
 from SAMSpineLib.engine.autonomous.methods import Run
 from SAMSpineLib.engine.autonomous.run import run_autonomous
-from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.autonomous.whole import Eyes
 from SAMSpineLib.engine.memory import NOT_ENOUGH, is_out_of_memory
 from SAMSpineLib.engine.service.jobs import Feed, RecordingSession, counted_progress, line, stage_progress
@@ -36,6 +35,7 @@ from SAMSpineLib.engine.service.wire import (
 )
 from SAMSpineLib.errors import Cancelled, EngineError, EngineLostError, PromptError, SAMSpineError
 from SAMSpineLib.mask_update import MaskUpdate
+from SAMSpineLib.progress import StageProgress
 
 Found = TypeVar("Found")
 log = logging.getLogger("samspine.engine")

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from SAMSpineLib.atlas.atlas import Atlas
-from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.cache import EncodedCache, PatchStore, know_content
 from SAMSpineLib.engine.fallback import SturdyEyes, SturdyPromptable
 from SAMSpineLib.engine.networks import Networks
@@ -26,6 +25,7 @@ from SAMSpineLib.engine.service.wire import Message, lesson_message, read_colour
 from SAMSpineLib.engine.settings import EngineSettings
 from SAMSpineLib.errors import EngineError, EngineLostError, LabelError
 from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder, Teacher
+from SAMSpineLib.progress import StageProgress
 from SAMSpineLib.volume import Volume
 
 Found = TypeVar("Found")

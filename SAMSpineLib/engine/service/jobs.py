@@ -8,13 +8,12 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from SAMSpineLib.engine.autonomous.watch import StageProgress
 from SAMSpineLib.engine.history import LabelState
 from SAMSpineLib.engine.service.wire import Message
 from SAMSpineLib.engine.session import OwnAccord, Session
 from SAMSpineLib.labels import Label
 from SAMSpineLib.mask_update import MaskUpdate
-from SAMSpineLib.progress import Counted
+from SAMSpineLib.progress import Counted, StageProgress
 from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Extent
 

@@ -22,7 +22,7 @@ from SAMSpineLib.engine.autonomous.methods import WITHOUT_PROMPTS
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.selection import Selection
 from SAMSpineLib.engine.service.call import Call, Dialogue, Request
-from SAMSpineLib.engine.service.protocol import Notify, StageProgress
+from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.engine.service.remote_state import LabelMap, Prompts, RemoteState
 from SAMSpineLib.engine.service.upload import Way
 from SAMSpineLib.engine.service.wire import Message, label_message, prompt_message, read_error, read_lesson, read_result
@@ -30,7 +30,7 @@ from SAMSpineLib.errors import Cancelled, LabelError, PromptError
 from SAMSpineLib.labels import Label
 from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult
 from SAMSpineLib.mask_update import MaskUpdate
-from SAMSpineLib.progress import Counted
+from SAMSpineLib.progress import Counted, StageProgress
 from SAMSpineLib.prompts import Prompt
 from SAMSpineLib.volume import Volume
 

@@ -22,7 +22,6 @@ BYTES_TYPE = "application/octet-stream"
 LINES_TYPE = "application/x-ndjson"
 
 Notify = Callable[[str], None]
-StageProgress = Callable[[str, float], None]
 
 
 class Segmenter(Protocol):

@@ -164,3 +164,28 @@ def oracle() -> type[Oracle]:
 def engine(fake) -> Iterator[Served]:
     with serving(fake()) as served:
         yield served
+
+
+@pytest.fixture
+def there(served, ct):
+    """Give a session with a volume open, of the engine that a module serves."""
+    session = served.session()
+    session.set_volume(ct)
+    return session
+
+
+@pytest.fixture
+def lose_engine(there, served) -> Callable[[], None]:
+    """Give what loses all that the engine knows, goes back and forth, and finds everything as it was."""
+
+    def lose() -> None:
+        before = there.result.copy()
+        served.hosting.close(there.mirror._state.session)
+        told: list[str] = []
+        there._notify = told.append
+        there.undo()
+        there.redo()
+        np.testing.assert_array_equal(there.result, before)
+        assert "differently" not in told[0]
+
+    return lose
