@@ -126,7 +126,7 @@ RECIPES: dict[str, Recipe] = {
     "masksam-small-near": MaskSamRecipe(
         "masksam-small",
         steps=8000,
-        batch=2,
+        batch=1,
         learning_rate=5e-4,
         phantoms=250,
         phantom_share=0.7,

@@ -57,7 +57,7 @@ class Sam2Config:
         memory_channels: of what is remembered of a slice; divides `channels`.
         memory_layers: of the attention to memories.
         memory_hidden: hidden channels of each.
-        remembers: whether its memory was taught; where it was not, a structure is followed from mask to mask.
+        remembers: whether its memory was taught; where it was not, it has none and follows from mask to mask.
     """
 
     width: int

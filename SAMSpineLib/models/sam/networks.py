@@ -56,7 +56,7 @@ def build_sam2(config: Sam2Config, kind: type[nn.Module] | None = None) -> SAM2B
     """Return a SAM 2 with weights at random, in evaluation mode; its state dict has Meta's names.
 
     Args:
-        config: its shape.
+        config: its shape; a network that remembers nothing has no memory.
         kind: a class with the arguments of `SAM2Base`, which is the default.
 
     Raises:
@@ -74,6 +74,8 @@ def build_sam2(config: Sam2Config, kind: type[nn.Module] | None = None) -> SAM2B
         image_size=config.image_size,
         **_behaviour(newer=config.newer),
     )
+    if not config.remembers:
+        del network.memory_attention, network.memory_encoder
     return network.eval()
 
 
