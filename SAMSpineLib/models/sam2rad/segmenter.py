@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,12 @@ from SAMSpineLib.models.sam.backbone import SlicePrompts, prompt_tensors
 from SAMSpineLib.models.sam.chain import MaskChain
 from SAMSpineLib.models.sam.promptable import EncodedSlice, SamPromptable
 from SAMSpineLib.models.sam.prompting import slice_prompts
+from SAMSpineLib.models.sam2rad.correcting import Click, corrected
 from SAMSpineLib.models.sam2rad.encoder_adapters import adapted
 from SAMSpineLib.models.sam2rad.frozen_sam import BOX_END, BOX_START
 from SAMSpineLib.models.sam2rad.network import ManualPrompts, Sam2Rad
 from SAMSpineLib.models.sam2rad.taught import TaughtCard
-from SAMSpineLib.prompts import Prompt, Ras
+from SAMSpineLib.prompts import Point, Prompt, Ras
 from SAMSpineLib.stack import Stack
 from SAMSpineLib.volume import Grid, Volume
 
@@ -106,12 +108,20 @@ class TaughtSam:
         previous: npt.NDArray[np.floating] | None = None,
         label: int = 0,
     ) -> SliceMasks:
-        """Return masks for prompts: with what was taught of the label first, and by the prompts alone."""
+        """Return masks for prompts: with what was taught of the label first, and by the prompts alone.
+
+        A click on a mask of the label that is there already corrects that one: see `correcting`.
+        """
         so_far = None if previous is None else previous.astype(np.float32)
         asked = slice_prompts(prompts, encoded.grid, self._sam.backbone.image_size, previous=so_far)
         structure = self._index_of(label)
         alone = self._answer(encoded, None, asked)
-        answers = [alone] if structure is None else [self._answer(encoded, structure, asked), alone]
+        answers = [alone]
+        if structure is not None:
+            mask, quality = self._answer(encoded, structure, asked)
+            if so_far is not None and prompts and isinstance(prompts[-1], Point):
+                mask = self._corrected(encoded, so_far, mask, prompts[-1])
+            answers = [(mask, quality), alone]
         logits = np.stack([one for one, _ in answers]).clip(-MOST_LOGIT, MOST_LOGIT).astype(np.float16)
         return SliceMasks(self.mask_grid(encoded), logits, tuple(quality for _, quality in answers), asked)
 
@@ -127,6 +137,17 @@ class TaughtSam:
             parts.append((logits[:, 0], torch.sigmoid(learned.presence), quality))
         masks, there, good = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
         return Seen(self.mask_grid(encoded), masks, there, good.clip(0, 1))
+
+    def _corrected(
+        self, encoded: Encoded, before: npt.NDArray[np.float32], answer: npt.NDArray[np.float32], point: Point
+    ) -> npt.NDArray[np.float32]:
+        """Return the mask (h, w; logits) after a click on the one before."""
+        column, row = (
+            np.rint(self.mask_grid(encoded).to_ijk(point.ras)[:2]).astype(int).clip(0, np.array(before.shape[::-1]) - 1)
+        )
+        here = slice_prompts([replace(point, positive=True)], encoded.grid, self._sam.backbone.image_size)
+        click = Click(int(row), int(column), point.positive)
+        return corrected(before, answer, click, lambda: self._answer(encoded, None, here)[0])
 
     def _index_of(self, value: int) -> int | None:
         """Return which structure has a label value; None if it was not taught."""
