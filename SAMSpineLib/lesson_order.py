@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from SAMSpineLib.labels import Label
+from SAMSpineLib.progress import StageProgress
 from SAMSpineLib.volume import Volume
 
 
@@ -51,14 +52,11 @@ class LessonResult:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-LessonProgress = Callable[[str, float], None]
-
-
 class Teacher(Protocol):
     """Whoever can carry an order out."""
 
     def __call__(
-        self, order: LessonOrder, *, progress: LessonProgress | None = None, cancelled: Callable[[], bool] | None = None
+        self, order: LessonOrder, *, progress: StageProgress | None = None, cancelled: Callable[[], bool] | None = None
     ) -> LessonResult:
         """Teach, keep the model among the user's own, and say what came of it.
 

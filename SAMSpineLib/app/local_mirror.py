@@ -26,7 +26,7 @@ from SAMSpineLib.engine.service.mirror import SessionMirror
 from SAMSpineLib.engine.service.protocol import Notify
 from SAMSpineLib.errors import Cancelled, PromptError
 from SAMSpineLib.labels import Label
-from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult, Teacher
+from SAMSpineLib.lesson_order import LessonOrder, LessonResult, Teacher
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.progress import Counted, StageProgress
 from SAMSpineLib.prompts import Prompt
@@ -175,7 +175,7 @@ class LocalMirror(SessionMirror):
         self._stop.clear()
         return self._call("Segmenting the spine", work)
 
-    def teach(self, order: LessonOrder, *, progress: LessonProgress | None = None) -> Call[LessonResult]:
+    def teach(self, order: LessonOrder, *, progress: StageProgress | None = None) -> Call[LessonResult]:
         """Teach the SAM in use; `stop` ends it, and the best so far is kept."""
 
         def work() -> LessonResult:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from SAMSpineLib.atlas.atlas import Atlas
     from SAMSpineLib.engine.networks import Networks
     from SAMSpineLib.engine.settings import EngineSettings
-    from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult, Teacher
+    from SAMSpineLib.lesson_order import LessonOrder, LessonResult, Teacher
     from SAMSpineLib.models.precision import Precision
+    from SAMSpineLib.progress import StageProgress
 
 EXAMPLES = """\b
 Alone it serves this machine only, under a secret that it prints. To serve others, choose a secret yourself, put it into
@@ -154,7 +155,7 @@ def home_teacher(model: str, device: str) -> Teacher:
     """Return who teaches the SAM that a model is, or stands on."""
 
     def teach(
-        order: LessonOrder, *, progress: LessonProgress | None = None, cancelled: Callable[[], bool] | None = None
+        order: LessonOrder, *, progress: StageProgress | None = None, cancelled: Callable[[], bool] | None = None
     ) -> LessonResult:
         from SAMSpineLib.training.teaching.teacher import HomeTeacher
 

@@ -12,7 +12,7 @@ from SAMSpineLib.engine.autonomous.fits import AtlasTransform
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.service.call import Call
 from SAMSpineLib.errors import PromptError, SAMSpineError
-from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult
+from SAMSpineLib.lesson_order import LessonOrder, LessonResult
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.mrml.atlas_transforms import add_transforms
 from SAMSpineLib.mrml.engine_side import EngineSide
@@ -166,7 +166,7 @@ class Desk(EngineSide):
         self,
         name: str,
         segment_ids: Sequence[str],
-        progress: LessonProgress,
+        progress: StageProgress,
         finished: Callable[[LessonResult | None], None],
         *,
         complete: bool = False,

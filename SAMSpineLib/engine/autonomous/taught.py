@@ -11,7 +11,6 @@ The rules, which are ours:
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from SAMSpineLib.engine.autonomous.result import AutoResult, LevelResult
+from SAMSpineLib.engine.autonomous.watch import Watch
 from SAMSpineLib.engine.contest import settled_slices
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.engine.slice_answer import SliceAnswer
@@ -35,7 +35,6 @@ SMALL_PIECE = 0.1
 POOR = 0.7
 NOBODY = -1024.0
 NOTHING = "nothing of what was taught was found"
-CANCELLED = "Cancelled; nothing was changed"
 
 
 def segment_taught(
@@ -55,27 +54,18 @@ def segment_taught(
         PromptError: if the network was not taught anything.
     """
     model = taught_of(session.model)
-    started = time.perf_counter()
     reader = SliceReader(model, session.cache, session.volume)
     stack = stack_along(session.volume.grid, model.normal)
+    watch = Watch({"segment": 1.0}, progress, cancelled)
     try:
-        seen = _looked(session, reader, model, stack, _watch(progress, cancelled))
+        with watch.stage("segment") as tell:
+            seen = _looked(session, reader, model, stack, tell)
     except Cancelled as stop:
-        return _result(session, (), (), str(stop), started)
+        return _result(session, (), (), str(stop), watch)
     found = _found(reader, stack, seen, model.structures)
     session.place({label: found[label.value] for label in model.structures if found[label.value]})
     sure = np.max([one.presence for one in seen], axis=0)
-    return _result(session, model.structures, sure, "" if any(found.values()) else NOTHING, started)
-
-
-def _watch(progress: StageProgress | None, cancelled: Callable[[], bool] | None) -> Callable[[float], None]:
-    def tell(share: float) -> None:
-        if cancelled is not None and cancelled():
-            raise Cancelled(CANCELLED)
-        if progress is not None:
-            progress("segment", share)
-
-    return tell
+    return _result(session, model.structures, sure, "" if any(found.values()) else NOTHING, watch)
 
 
 def _looked(
@@ -125,12 +115,12 @@ def main_pieces(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _result(
-    session: Session, structures: Sequence[Label], sure: Sequence[float], message: str, started: float
+    session: Session, structures: Sequence[Label], sure: Sequence[float], message: str, watch: Watch
 ) -> AutoResult:
     """Describe what lies in the session now."""
     return AutoResult(
         grid=session.volume.grid, labels=session.result, levels=levels_in(session, structures, sure), ambiguous=False,
-        alternatives=(), message=message, seconds={"segment": time.perf_counter() - started},
+        alternatives=(), message=message, seconds=dict(watch.seconds),
         structures=tuple(structures),
     )  # fmt: skip
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from SAMSpineLib.errors import Cancelled
 from SAMSpineLib.progress import StageProgress
 
+CANCELLED = "Cancelled; what was finished is kept"
+
 
 @dataclass
 class Watch:
@@ -34,8 +36,7 @@ class Watch:
 
         def tell(share: float) -> None:
             if self.cancelled is not None and self.cancelled():
-                msg = "Cancelled; what was finished is kept"
-                raise Cancelled(msg)
+                raise Cancelled(CANCELLED)
             if self.progress is not None:
                 self.progress(name, before + self.shares[name] * share)
 

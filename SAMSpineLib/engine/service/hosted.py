@@ -17,6 +17,7 @@ from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.fits import AtlasFit
 from SAMSpineLib.engine.autonomous.methods import Run
 from SAMSpineLib.engine.autonomous.run import run_autonomous
+from SAMSpineLib.engine.autonomous.watch import CANCELLED
 from SAMSpineLib.engine.autonomous.whole import Eyes
 from SAMSpineLib.engine.memory import NOT_ENOUGH, is_out_of_memory
 from SAMSpineLib.engine.service.jobs import Feed, RecordingSession, counted_progress, line, stage_progress
@@ -339,8 +340,7 @@ class HostedSession:
 
     def _go_on(self, step: int) -> None:
         if self._is_cancelled(step):
-            msg = "Cancelled; what was finished is kept"
-            raise Cancelled(msg)
+            raise Cancelled(CANCELLED)
 
 
 def _end_of_failed(work: asyncio.Future[None], feed: Feed) -> None:

@@ -28,7 +28,7 @@ from SAMSpineLib.engine.service.upload import Way
 from SAMSpineLib.engine.service.wire import Message, label_message, prompt_message, read_error, read_lesson, read_result
 from SAMSpineLib.errors import Cancelled, LabelError, PromptError
 from SAMSpineLib.labels import Label
-from SAMSpineLib.lesson_order import LessonOrder, LessonProgress, LessonResult
+from SAMSpineLib.lesson_order import LessonOrder, LessonResult
 from SAMSpineLib.mask_update import MaskUpdate
 from SAMSpineLib.progress import Counted, StageProgress
 from SAMSpineLib.prompts import Prompt
@@ -274,7 +274,7 @@ class SessionMirror(Selection):
 
         return Call("Segmenting the spine", begin)
 
-    def teach(self, order: LessonOrder, *, progress: LessonProgress | None = None) -> Call[LessonResult]:
+    def teach(self, order: LessonOrder, *, progress: StageProgress | None = None) -> Call[LessonResult]:
         """Teach the engine's SAM; `cancel` ends it, and the best so far is kept. Nothing of the session changes."""
         state, way = self._open_state, self.way
 

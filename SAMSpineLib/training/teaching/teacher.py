@@ -9,11 +9,12 @@ import numpy as np
 
 from SAMSpineLib.errors import LabelError
 from SAMSpineLib.labels import Label
-from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder, LessonProgress, LessonResult
+from SAMSpineLib.lesson_order import LabelledVolume, LessonOrder, LessonResult
 from SAMSpineLib.models.build import build_backbone, sam_for
 from SAMSpineLib.models.store.adding import TAUGHT_KIND, Given, add_checkpoint
 from SAMSpineLib.models.store.resolving import user_store
 from SAMSpineLib.models.taught_file import TaughtStructure
+from SAMSpineLib.progress import StageProgress
 from SAMSpineLib.stack import stack_along
 from SAMSpineLib.training.teaching.images import FIRST_NEW_VALUE, TeachImage, Wanted, new_structure
 from SAMSpineLib.training.teaching.plan import RECIPE, TeachPlan
@@ -32,7 +33,7 @@ class HomeTeacher:
     device: str = "cpu"
 
     def __call__(
-        self, order: LessonOrder, *, progress: LessonProgress | None = None, cancelled: Callable[[], bool] | None = None
+        self, order: LessonOrder, *, progress: StageProgress | None = None, cancelled: Callable[[], bool] | None = None
     ) -> LessonResult:
         """Teach, and keep the model among the user's own.
 
