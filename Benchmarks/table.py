@@ -15,7 +15,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 
 from SAMSpineLib.errors import ModelError
+from SAMSpineLib.models.whole_map import LabelMap
+from SAMSpineLib.volume import Volume
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 MARKS = "<!-- table of all methods -->", "<!-- end of the table -->"
@@ -72,6 +74,26 @@ def cell(data: Path, method: str, scan: str) -> Row:
     from SAMSpineLib.engine.autonomous.run import run_autonomous
     from SAMSpineLib.engine.fallback import sturdy_session
     from SAMSpineLib.engine.settings import EngineSettings
+
+    networks = build_networks("ct-sam3d-small", None, None, "cpu", EngineSettings())
+    try:
+        used = networks_of(networks, method)
+    except ModelError as error:
+        return {"missing": str(error)}
+    session, eyes = sturdy_session(networks, lambda _: None)
+
+    def segmented(volume: Volume) -> LabelMap:
+        session.set_volume(volume)
+        run_autonomous(session, eyes, method, atlases=atlases_of)  # type: ignore[arg-type]
+        return session.result
+
+    found = scores_of(data, scan, segmented)
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
+    return {**found, "mib": mib, "parameters": sum(used)}
+
+
+def scores_of(data: Path, scan: str, segmented: Callable[[Volume], LabelMap]) -> Row:
+    """Return how good what makes a label map of a volume is on a scan, and how many seconds it took."""
     from SAMSpineLib.evaluation.identification import score_labels
     from SAMSpineLib.evaluation.metrics import mean_of, surface_dice
     from SAMSpineLib.io import read_volume
@@ -82,17 +104,9 @@ def cell(data: Path, method: str, scan: str) -> Row:
     volume, mask = read_volume(image), read_volume(labels)
     truth = sample_labels(mask.array, mask.grid, volume.grid).astype(np.uint16)
     truth[truth >= LEVELS] = 0
-    networks = build_networks("ct-sam3d-small", None, None, "cpu", EngineSettings())
-    try:
-        used = networks_of(networks, method)
-    except ModelError as error:
-        return {"missing": str(error)}
-    session, eyes = sturdy_session(networks, lambda _: None)
-    session.set_volume(volume)
     started = perf_counter()
-    run_autonomous(session, eyes, method, atlases=atlases_of)  # type: ignore[arg-type]
+    found = segmented(volume)
     seconds = perf_counter() - started
-    found = session.result
     score = score_labels(found, truth, volume.grid, spine_labels())
     values, spacing = [int(value) for value in np.unique(truth) if value], volume.grid.spacing[::-1].tolist()
     return {
@@ -101,8 +115,6 @@ def cell(data: Path, method: str, scan: str) -> Row:
         "surface": mean_of([surface_dice(truth == value, found == value, spacing) for value in values]),
         "identified": score.identification_rate,
         "seconds": seconds,
-        "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB,
-        "parameters": sum(used),
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,8 +22,6 @@ NOTHING = -1
 # How often a human's box stands beside the learned prompts, and how far its corners are off (shares of its side).
 BOX_ODDS = 0.3
 BOX_ERROR = 0.08
-# A slice is encoded once, which takes the longest, and asked for so many structures, where there are several.
-TOGETHER = 4
 # How often a structure is asked for that is not there.
 ABSENT_ODDS = 0.25
 
@@ -48,16 +45,14 @@ class TeachTask:
     def loss(
         self, network: Sam2Rad, rng: np.random.Generator, device: torch.device
     ) -> tuple[Tensor, tuple[float, ...]]:
-        """Draw slices and return the loss, Dice without and with clicks, and how often presence was told right.
+        """Draw a batch and return its loss, Dice without and with clicks, and how often presence was told right.
 
         As in `SliceTask`, gradients come from the first and the last answer.
         """
-        aims = rng.integers(len(self.plan.structures), size=self.recipe.batch)
-        drawn = [self.lessons.read(self._slice_for(int(one), rng)) for one in aims]
-        asked = [self._asked_of(int(one), rng) for one in aims]
-        structures, slices = np.concatenate(asked), np.repeat(np.arange(len(asked)), [len(one) for one in asked])
-        truth, present = truth_in([drawn[one] for one in slices], structures, device)
-        maps = tuple(level[slices] for level in features_of(network, drawn, device))
+        structures = rng.integers(len(self.plan.structures), size=self.recipe.batch)
+        drawn = [self.lessons.read(self._slice_for(int(one), rng)) for one in structures]
+        truth, present = truth_in(drawn, structures, device)
+        maps = features_of(network, drawn, device)
         learned = network.predict(maps, torch.from_numpy(structures).to(device))
         manual = _boxes(truth, present, rng)
         logits, quality = network.decode(maps, learned, manual)
@@ -75,11 +70,6 @@ class TeachTask:
         loss = torch.stack(losses).mean() + prompt_loss(learned, truth, present)
         right = ((learned.presence > 0) == present).float().mean()
         return loss, (_mean(dice), _mean(clicked), float(right))
-
-    def _asked_of(self, aim: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Return which structures a slice is asked for: the one for which it was drawn, and some of the others."""
-        others = rng.permutation([one for one in range(len(self.plan.structures)) if one != aim])
-        return np.array([aim, *others[: TOGETHER - 1]], np.int64)
 
     def _slice_for(self, structure: int, rng: np.random.Generator) -> int:
         full, empty = self._full[structure], self._empty[structure]

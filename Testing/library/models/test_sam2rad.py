@@ -20,6 +20,7 @@ from SAMSpineLib.models.sam.sam2_backbone import Sam2Backbone
 from SAMSpineLib.models.sam.sam_backbone import SamBackbone
 from SAMSpineLib.models.sam2rad import segmenter
 from SAMSpineLib.models.sam2rad.config import LINEAR, PYRAMID, Sam2RadConfig
+from SAMSpineLib.models.sam2rad.correcting import MOST_ELSEWHERE
 from SAMSpineLib.models.sam2rad.network import ManualPrompts, Sam2Rad
 from SAMSpineLib.models.sam2rad.prompt_predictor import PromptPredictor
 from SAMSpineLib.models.sam2rad.segmenter import TaughtSam
@@ -178,3 +179,19 @@ def test_a_label_that_was_taught_has_two_answers_and_any_other_one(sam2):
     assert (len(known.scores), len(other.scores)) == (2, 1)
     np.testing.assert_array_equal(known.logits[1], other.logits[0])
     assert not np.array_equal(known.logits[0], known.logits[1])
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_click_on_a_mask_of_what_was_taught_changes_little_elsewhere(sam2, positive):
+    volume = Volume.from_array(np.random.default_rng(0).integers(0, 255, (1, 64, 64)).astype(np.uint8), np.eye(4))
+    model = TaughtSam(taught(sam2, SMALL), card_for(sam2, SMALL), sam2, "mine")
+    encoded = model.encode(volume, model.slice_grid(stack_along(volume.grid), 0))
+    before = np.full((32, 32), -4.0, np.float32)
+    before[4:12, 4:12] = 4.0
+    place = model.mask_grid(encoded).to_ras([20, 20, 0] if positive else [8, 8, 0])
+    click = Point(tuple(place.tolist()), positive)
+    after = model.offer(encoded, [click], previous=before, label=40_001).logits[0] > 0
+    other = after & (before <= 0) if not positive else ~after & (before > 0)
+    assert other.sum() <= MOST_ELSEWHERE * (before > 0).sum()
+    anew = model.offer(encoded, [click], label=40_001).logits[0] > 0
+    assert (anew & (before <= 0) if not positive else ~anew & (before > 0)).sum() > MOST_ELSEWHERE * (before > 0).sum()
