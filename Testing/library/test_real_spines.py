@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from SAMSpineLib.engine.autonomous.pipeline import NOTHING_FOUND, segment_spine
+from SAMSpineLib.engine.autonomous.prompters import centre_prompts, pseudo_masks
+from SAMSpineLib.engine.autonomous.survey import survey
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.evaluation.metrics import dice
 from SAMSpineLib.evaluation.robot import next_click
 from SAMSpineLib.io import read_volume
 from SAMSpineLib.labels import spine_labels
-from SAMSpineLib.resampling import sample_labels
-from SAMSpineLib.volume import Extent, Volume, slices_of
+from SAMSpineLib.models.ma_sam.pseudo_masks import LevelProbabilities
+from SAMSpineLib.resampling import sample, sample_labels
+from SAMSpineLib.volume import Extent, Grid, Volume, slices_of
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
 
@@ -65,6 +68,22 @@ def test_one_negative_and_one_positive_click_better_the_worst_vertebra(lumbar: A
     session.undo()
     session.undo()
     assert np.array_equal(session.mask(worst) > 0, before)
+
+
+def test_ma_sam_betters_the_coarse_masks_that_it_is_told(networks: Any, lumbar: Any, data_dir: Path) -> None:
+    from SAMSpineLib.models.build import build_segmenter
+
+    volume, truth = read_volume(data_dir / "ct/sub-verse014/sub-verse014_ct.nii.gz"), lumbar[2]
+    said = pseudo_masks(centre_prompts(survey(volume, networks[1])))
+    found = build_segmenter("ma-sam").segment(volume, said).labels
+    scores = [dice(truth == value, found == value) for value in LUMBAR]
+    coarse = [dice(truth == value, told_of(said, value, volume.grid)) for value in LUMBAR]
+    assert np.mean(scores) > max(0.7, np.mean(coarse))
+
+
+def told_of(said: LevelProbabilities, value: int, grid: Grid) -> Any:
+    """Return where most of what is said of a level is for it."""
+    return sample(*said.levels[value], grid, fill=0.0) > 0.5
 
 
 def test_a_chest_that_no_training_saw_is_counted_right(networks: Any, data_dir: Path) -> None:
