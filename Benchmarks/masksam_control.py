@@ -19,24 +19,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.losses import DiceLoss
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from Benchmarks.table import SCANS, scores_of
+from Benchmarks.unet_control import CHANNELS, RATE, WEIGHT_DECAY, turns
 from SAMSpineLib.models.build import build_backbone, build_segmenter
 from SAMSpineLib.models.masksam.config import CONFIGS
 from SAMSpineLib.models.masksam.prompter import MaskSamPrompter
 from SAMSpineLib.models.sam2rad.segmenter import NORMALS
 from SAMSpineLib.training.cases import Case
+from SAMSpineLib.training.ma_sam.losses import ClassLoss
 from SAMSpineLib.training.masksam.stacks import STRIDE, ShownStack, StackSampler
 from SAMSpineLib.training.preparation import prepare_cases
 from SAMSpineLib.training.recipes import RECIPES, MaskSamRecipe
-
-NAME = "masksam-small"
-CHANNELS = (16, 32, 64, 128, 256)
-RATE, WEIGHT_DECAY = 1e-3, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,23 +95,18 @@ def main(words: Sequence[str]) -> int:
 def trained(recipe: MaskSamRecipe, cases: Sequence[Case], seconds: float) -> tuple[StackUNet, int]:
     """Return a U-Net after so many seconds of the processor, and the steps that it took; the rate falls to zero."""
     torch.manual_seed(recipe.seed)
-    rng, config = np.random.default_rng(recipe.seed), CONFIGS[NAME]
+    rng, config = np.random.default_rng(recipe.seed), CONFIGS[recipe.model]
     sampler = StackSampler(cases, recipe.side, config.apart, NORMALS[recipe.direction])
     network = StackUNet(config.classes, recipe.side).train()
-    dice = DiceLoss(softmax=True, include_background=False, squared_pred=True, batch=True, reduction="none")
+    loss_of = ClassLoss()
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY)
-    started, steps = process_time(), 0
-    while (gone := (process_time() - started) / seconds) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * 0.5 * (1 + np.cos(np.pi * gone))
+    steps = 0
+    for _ in turns(optimiser, seconds, process_time):
         depth = int(rng.integers(1, recipe.depth + 1))
         drawn = [sampler.draw(rng, depth) for _ in range(recipe.batch)]
         logits = network(torch.from_numpy(np.stack([one.pictures for one in drawn]))).logits
         truth = torch.stack([_classes(one, config.classes) for one in drawn])
-        shown = truth[:, 1:].amax(dim=(0, 2, 3, 4)) > 0
-        loss = F.cross_entropy(logits, truth)
-        if bool(shown.any()):
-            loss = loss + dice(logits, truth).flatten()[shown].mean()
+        loss = loss_of(*(one.transpose(1, 2).flatten(0, 1) for one in (logits, truth)))  # slice by slice
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

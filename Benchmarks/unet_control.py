@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -58,10 +58,8 @@ def train_control(plan: TeachPlan, images: Sequence[TeachImage], seconds: float,
     network = UNet(2, 1, len(plan.structures), CHANNELS, STRIDES, num_res_units=2)
     loss_of = DiceCELoss(sigmoid=True) if len(plan.structures) == 1 else DiceCELoss(sigmoid=True, batch=True)
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY)
-    started, steps = perf_counter(), 0
-    while (gone := (perf_counter() - started) / seconds) < 1:
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * 0.5 * (1 + np.cos(np.pi * gone))
+    steps = 0
+    for _ in turns(optimiser, seconds, perf_counter):
         picks = [varied(slices[int(rng.integers(len(slices)))], rng, mirror=mirror) for _ in range(BATCH)]
         pictures = np.stack([relit(plan.model.picture(one.image.volume, one.grid), rng) for one in picks])
         truth = np.stack([_truth(plan, one) for one in picks])
@@ -71,6 +69,15 @@ def train_control(plan: TeachPlan, images: Sequence[TeachImage], seconds: float,
         optimiser.step()
         steps += 1
     return Control(network.eval(), steps)
+
+
+def turns(optimiser: torch.optim.Optimizer, seconds: float, clock: Callable[[], float]) -> Iterator[None]:
+    """Yield for each step that a time leaves room for; the rate falls from `RATE` to zero meanwhile."""
+    started = clock()
+    while (gone := (clock() - started) / seconds) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * 0.5 * (1 + np.cos(np.pi * gone))
+        yield
 
 
 def _truth(plan: TeachPlan, shown: Shown) -> npt.NDArray[np.float32]:

@@ -78,7 +78,7 @@ def build_sam2_model(model: StoredModel, device: str, precision: Precision) -> P
     config = {**SAM2_CONFIGS, **OWN_CONFIGS}[model.architecture]
     network = build_sam2(replace(config, image_size=model.image_size or config.image_size))
     load_weights(model.path, network)
-    return SamPromptable(Sam2Backbone(network, device, precision), name=model.name, remembers=config.remembers)
+    return SamPromptable(Sam2Backbone(network, device, precision), name=model.name)
 
 
 MODELS: dict[str, Callable[[StoredModel, str, Precision], Promptable]] = {

@@ -70,10 +70,11 @@ def test_one_negative_and_one_positive_click_better_the_worst_vertebra(lumbar: A
     assert np.array_equal(session.mask(worst) > 0, before)
 
 
-def test_ma_sam_betters_the_coarse_masks_that_it_is_told(networks: Any, lumbar: Any, data_dir: Path) -> None:
+def test_ma_sam_betters_the_coarse_masks_that_it_is_told(networks: Any, lumbar: Any) -> None:
     from SAMSpineLib.models.build import build_segmenter
 
-    volume, truth = read_volume(data_dir / "ct/sub-verse014/sub-verse014_ct.nii.gz"), lumbar[2]
+    session, _, truth = lumbar
+    volume = session.volume
     said = pseudo_masks(centre_prompts(survey(volume, networks[1])))
     found = build_segmenter("ma-sam").segment(volume, said).labels
     scores = [dice(truth == value, found == value) for value in LUMBAR]

@@ -52,7 +52,6 @@ class SamPromptable:
         name: str,
         hounsfield: tuple[float, float] = BONE_HU,
         kept: torch.dtype = torch.float16,
-        remembers: bool = True,
     ) -> None:
         """Use a backbone.
 
@@ -61,19 +60,15 @@ class SamPromptable:
             name: of the model.
             hounsfield: the window (HU) in which CT is shown.
             kept: the precision in which features are kept.
-            remembers: whether the memory of a SAM 2 is of use.
         """
         self.name = name
         self.backbone = backbone
-        self._hounsfield, self._kept, self._remembers = hounsfield, kept, remembers
+        self._hounsfield, self._kept = hounsfield, kept
         self._windows: WeakKeyDictionary[Volume, tuple[float, float]] = WeakKeyDictionary()
 
     def changed(self, network: nn.Module, name: str) -> SamPromptable:
         """Return what does all as this does, with another network of the same kind."""
-        return SamPromptable(
-            self.backbone.changed(network), name=name, hounsfield=self._hounsfield, kept=self._kept,
-            remembers=self._remembers,
-        )  # fmt: skip
+        return SamPromptable(self.backbone.changed(network), name=name, hounsfield=self._hounsfield, kept=self._kept)
 
     @property
     def slicewise(self) -> SamPromptable:
@@ -137,7 +132,7 @@ class SamPromptable:
 
     def tracker(self, count: int) -> Tracker:
         """Return a memory for a SAM 2 that has one, else a chain of masks; see `SlicePromptable.tracker`."""
-        if self._remembers and isinstance(self.backbone, Sam2Backbone):
+        if isinstance(self.backbone, Sam2Backbone) and self.backbone.remembers:
             return SliceMemory(self, self.backbone, count)
         return MaskChain(self)
 

@@ -40,6 +40,11 @@ class Sam2Backbone:
         self._mean = torch.tensor(PIXEL_MEAN, device=self.device).view(3, 1, 1)
         self._std = torch.tensor(PIXEL_STD, device=self.device).view(3, 1, 1)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the network has a memory; see `Sam2Config.remembers`."""
+        return hasattr(self.network, "memory_attention")
+
     def changed(self, network: SAM2Base) -> Sam2Backbone:
         """Return the same with another network of its kind."""
         return Sam2Backbone(network, str(self.device), self._precision)
