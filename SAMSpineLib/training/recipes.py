@@ -121,13 +121,13 @@ RECIPES: dict[str, Recipe] = {
         side=64,
     ),
     "masksam-small": MaskSamRecipe(
-        "masksam-small", steps=4000, batch=1, learning_rate=3e-4, phantoms=250, phantom_share=0.7, warmup=200
+        "masksam-small", steps=4000, batch=1, learning_rate=1e-3, phantoms=250, phantom_share=0.7, warmup=200
     ),
     "masksam-small-near": MaskSamRecipe(
         "masksam-small",
         steps=8000,
         batch=1,
-        learning_rate=5e-4,
+        learning_rate=2e-3,
         phantoms=250,
         phantom_share=0.7,
         warmup=200,

@@ -25,6 +25,7 @@ class MaskSamConfig:
         apart: distance (mm) of the slices of a stack.
         lean: whether the prompt generator looks around in each channel by itself and mixes them after that: it has an
             eighth of the weights then.
+        anchored: whether each query begins at a height of its own, and learns what its mask is of from where it lies.
     """
 
     classes: int
@@ -39,6 +40,7 @@ class MaskSamConfig:
     depth: int = 4
     apart: float = 3.0
     lean: bool = False
+    anchored: bool = False
 
 
 CONFIGS: dict[str, MaskSamConfig] = {
@@ -47,11 +49,11 @@ CONFIGS: dict[str, MaskSamConfig] = {
     # Ours, on sam-spine-tiny: C1 to C7, T1 to T12, L1 to L5 and the sacrum, all of which one sagittal slice can show.
     "masksam-small": MaskSamConfig(
         classes=25, queries=28, channels=128, base=128, levels=((64, 2), (32, 4)), token_grid=(8, 16), code=(4, 8, 8),
-        image_size=512, depth=6, lean=True,
+        image_size=512, depth=6, lean=True, anchored=True,
     ),
     # For tests: the whole story in seconds, and no weights that are of use.
     "masksam-smoke": MaskSamConfig(
         classes=25, queries=28, channels=128, base=16, levels=((16, 2), (16, 4)), token_grid=(8, 16), code=(2, 4, 4),
-        image_size=128, depth=3, apart=6.0, lean=True,
+        image_size=128, depth=3, apart=6.0, lean=True, anchored=True,
     ),
 }  # fmt: skip

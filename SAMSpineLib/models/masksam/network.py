@@ -54,7 +54,7 @@ class MaskSam(LearntOnSam):
     Source: Xie et al., arXiv 2403.14103. Ours, where the release errs or is bound to a depth: a query is of one class
     in all slices of a stack, so that no name changes from a slice to the next; a first mask is no sigmoid twice; an
     empty one does not pull its box; whatever is learnt of depth is stretched over any number of slices. SAM sees the
-    slices in grey, where the release learns colours.
+    slices in grey, where the release learns colours. In our own sizes queries are anchored; see `Anchors`.
     """
 
     def __init__(self, config: MaskSamConfig, network: Sam | SAM2Base) -> None:

@@ -18,6 +18,10 @@ from SAMSpineLib.models.masksam.convolutions import Finer, Mixing, Surroundings
 
 # A SAM's masks have four values for each of its embedding, along either side.
 MASK_SCALE = 4
+# Half axes of the ellipse that a query begins with: of the height that is its share of a slice, and of the width.
+HIGH, WIDE = 1.5, 0.7
+# Where a mask is nowhere, its mean is that of the whole slice.
+EVERYWHERE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +77,7 @@ class PromptGenerator(nn.Module):
             nn.GELU(),
         )
         self.token_grid = config.token_grid
+        self.anchors = Anchors(config, sum(widths)) if config.anchored else None
 
     def forward(self, embedding: Tensor, taps: Sequence[Tensor]) -> StackPrompts:
         """Make prompts.
@@ -87,8 +92,11 @@ class PromptGenerator(nn.Module):
             x = level(x, tap)
             seen.append(x)
         corners = self.box_head(_pooled(seen, (2, 2)))
-        kinds = self.kind_head(_pooled(seen, self.token_grid))
-        return StackPrompts(self.mask_head(x), boxes_of(corners), kinds.flatten(3))
+        masks, kinds = self.mask_head(x), self.kind_head(_pooled(seen, self.token_grid)).flatten(3)
+        if self.anchors is not None:
+            masks = masks + self.anchors.at(masks.shape[-2:])
+            kinds = kinds + self.anchors.named(masks, seen)
+        return StackPrompts(masks, boxes_of(corners), kinds)
 
 
 class _Level(nn.Module):
@@ -109,6 +117,44 @@ class _Level(nn.Module):
     def forward(self, below: Tensor, tap: Tensor) -> Tensor:
         mixed: Tensor = self.mix(torch.cat([self.up(below), self.skip(tap)], dim=1))
         return mixed
+
+
+class Anchors(nn.Module):
+    """Where each query begins to look, and what it learns from where its mask lies.
+
+    Ours. Queries of which none is at home anywhere take hundreds of epochs to share out what is there between them, as
+    in DETR. Vertebrae lie above each other: each query begins with a flat ellipse at its own height, and may learn to
+    look elsewhere. That what a mask is of is read from the features within it is mask pooling, as in OpenSeg (Ghiasi
+    et al., ECCV 2022).
+    """
+
+    def __init__(self, config: MaskSamConfig, channels: int) -> None:
+        """Begin with ellipses, and with names at random."""
+        super().__init__()
+        self.first = nn.Parameter(_ellipses(config.queries))
+        self.name = nn.Linear(channels, config.channels)
+
+    def at(self, size: Sequence[int]) -> Tensor:
+        """Return what is added to first masks of a size: (1, N, 1, h, w) logits."""
+        return F.interpolate(self.first[None], size=tuple(size), mode="bilinear", align_corners=False)[:, :, None]
+
+    def named(self, masks: Tensor, seen: Sequence[Tensor]) -> Tensor:
+        """Return tokens (B, N, D, C): the mean of each level's features (B, C_i, D, H_i, W_i) within first masks."""
+        inside, means = masks.detach().sigmoid(), []
+        for one in seen:
+            share = F.interpolate(inside, size=one.shape[2:], mode="area").flatten(3) + EVERYWHERE
+            means.append(torch.einsum("bndp,bcdp->bndc", share / share.sum(dim=-1, keepdim=True), one.flatten(3)))
+        tokens: Tensor = self.name(torch.cat(means, dim=-1))
+        return tokens
+
+
+def _ellipses(queries: int, side: int = 32) -> Tensor:
+    """Return logits (N, side, side) that are above zero in an ellipse around a height for each query."""
+    places = (torch.arange(side) + 0.5) / side
+    heights = (torch.arange(queries) + 0.5) / queries
+    down = (places - heights[:, None]) * queries / HIGH
+    across = (places - 0.5) / WIDE
+    return 2 * (1 - down[:, :, None].square() - across.square()).clamp(min=-3)
 
 
 def boxes_of(raw: Tensor) -> Tensor:

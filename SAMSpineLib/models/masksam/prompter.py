@@ -28,7 +28,8 @@ from SAMSpineLib.volume import Volume
 
 Share = Callable[[float], None]
 
-# A place belongs to the class that claims it most, if that claims it by more than this.
+# A place belongs to the class that claims it most, if all classes together claim it by more than this: that a vertebra
+# may be L2 or L3 makes it no less a vertebra.
 CLAIM = 0.5
 # What is found in fewer voxels than that is nothing to prompt with.
 FEWEST_VOXELS = 10
@@ -90,10 +91,9 @@ class MaskSamPrompter:
         labels, tally = np.zeros((own.count, *size), np.min_scalar_type(int(values.max()))), Tally()
         seen = between(self._scores(volume, shown, progress), shown.count, own.count)
         for number, (first, second, share) in enumerate(seen):
-            kinds = torch.maximum(first, second).amax(dim=(1, 2)) > CLAIM
-            if bool(kinds.any()):
-                scores = torch.lerp(first[kinds], second[kinds], share)
-                labels[number] = _named(scores, values[kinds.cpu().numpy()], size, tally)
+            scores = torch.lerp(first, second, share)
+            if bool((scores.sum(dim=0) > CLAIM).any()):
+                labels[number] = _named(scores, values, size, tally)
         if progress is not None:
             progress(1.0)
         found: LabelMap = sample_labels(labels, own.block(0, own.count, size), volume.grid)
@@ -141,9 +141,16 @@ def prompts_in(labels: LabelMap, volume: Volume) -> dict[int, list[Prompt]]:
 
 
 def _named(scores: Tensor, values: npt.NDArray[np.int_], size: tuple[int, int], tally: Tally) -> LabelMap:
-    """Return the labels of a slice (H, W) from scores (n, h, w) of some of them, and count them."""
-    fine = F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]
-    best, which = fine.max(dim=0)
-    named: LabelMap = np.where((best > CLAIM).cpu().numpy(), values[which.cpu().numpy()], 0)
+    """Return the labels of a slice (H, W) from the scores (K, h, w) of all values, and count them."""
+    claimed = _stretched(scores.sum(dim=0, keepdim=True), size)[0] > CLAIM
+    can_win = scores.amax(dim=(1, 2)) > CLAIM / len(scores)  # who claims most of so much claims more than that
+    fine = _stretched(scores[can_win], size)
+    values = values[can_win.cpu().numpy()]
+    named: LabelMap = np.where(claimed.cpu().numpy(), values[fine.argmax(dim=0).cpu().numpy()], 0)
     tally.add(named, zip(values.tolist(), fine.cpu().numpy(), strict=True))
     return named
+
+
+def _stretched(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return scores (K, H, W) of a size."""
+    return F.interpolate(scores[None], size=size, mode="bilinear", align_corners=False)[0]

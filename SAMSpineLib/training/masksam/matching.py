@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from SAMSpineLib.models.masksam.network import StackAnswer
 from SAMSpineLib.models.masksam.prompt_generator import tight_boxes
 
-# Arithmetic of the release for ACDC: what each part of the loss weighs, here and where the loss itself is computed.
-CLASS, MASK, FIRST_MASK, BOX, OVERLAP = 0.2, 1.5, 0.5, 0.5, 0.2
+# What each part of the loss weighs, here and where the loss itself is computed: as in the release for ACDC, but for the
+# class, which is 0.2 there, where there are three of them and not 25.
+CLASS, MASK, FIRST_MASK, BOX, OVERLAP = 1.0, 1.5, 0.5, 0.5, 0.2
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from SAMSpineLib.models.masksam.config import CONFIGS
 from SAMSpineLib.models.masksam.prompt_generator import (
+    Anchors,
     PromptGenerator,
     StackPrompts,
     boxes_of,
@@ -86,5 +87,44 @@ def test_a_change_in_one_slice_reaches_the_prompts_of_those_beside_it(lean):
 
 
 def test_a_lean_generator_has_an_eighth_of_the_weights():
-    whole, lean = (PromptGenerator(replace(CONFIGS["masksam-small"], lean=lean), [(64, 1), (32, 2)]) for lean in (0, 1))
+    config = replace(CONFIGS["masksam-small"], anchored=False)
+    whole, lean = (PromptGenerator(replace(config, lean=lean), [(64, 1), (32, 2)]) for lean in (False, True))
     assert 8 * sum(one.numel() for one in lean.parameters()) < sum(one.numel() for one in whole.parameters())
+
+
+def test_before_anything_is_learnt_queries_look_at_heights_of_their_own_from_top_to_bottom():
+    anchors = Anchors(CONFIGS["masksam-small"], 8)
+    for size in ((64, 64), (40, 128)):
+        boxes, there = tight_boxes(anchors.at(size)[0, :, 0])
+        assert there.all()
+        middles = (boxes[:, 1] + boxes[:, 3]) / 2
+        assert (middles.diff() > 0).all()
+        torch.testing.assert_close(middles, (torch.arange(28) + 0.5) / 28, atol=0.03, rtol=0)
+        assert ((boxes[:, 3] - boxes[:, 1]) < 0.2).all()
+        assert (boxes[:, 0] < 0.1).all()
+        assert (boxes[:, 2] > 0.9).all()
+
+
+def test_a_name_is_read_from_within_the_mask_at_every_level():
+    torch.manual_seed(0)
+    anchors = Anchors(SMALL, 6 + 5)
+    masks = torch.full((1, 4, 3, 16, 16), -30.0)
+    masks[:, 1, :, 4:8, 8:12] = 30.0
+    seen = [torch.randn(1, 6, 3, 4, 4), torch.randn(1, 5, 3, 16, 16)]
+    with torch.inference_mode():
+        before = anchors.named(masks, seen)
+        for level, inside in enumerate(((slice(1, 2), slice(2, 3)), (slice(4, 8), slice(8, 12)))):
+            for where, changes in ((inside, True), ((slice(0, 1), slice(0, 1)), False)):
+                other = [one.clone() for one in seen]
+                other[level][:, :, 1, *where] += 5
+                differs = (anchors.named(masks, other) - before)[0, 1].abs().amax(dim=-1)
+                assert bool(differs[1] > 1e-2) == changes
+                assert float(differs[[0, 2]].max()) < 1e-5
+
+
+def test_a_mask_that_is_nowhere_is_named_by_the_whole_slice():
+    torch.manual_seed(0)
+    anchors, seen = Anchors(SMALL, 5), torch.randn(1, 5, 2, 8, 8)
+    with torch.inference_mode():
+        named = anchors.named(torch.full((1, 4, 2, 8, 8), -1e4), [seen])
+        torch.testing.assert_close(named[0, 0], anchors.name(seen[0].mean(dim=(2, 3)).T))
