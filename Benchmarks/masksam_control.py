@@ -2,7 +2,8 @@
 
 `python -m Benchmarks.masksam_control MANIFEST --phantoms FOLDER --seconds N --data ../shared/data [--weights FILE]`
 trains the U-Net, runs it and MaskSAM on all labelled scans, and prints one JSON object. The U-Net takes MaskSAM's place
-in its `Prompter`: stacks, blending and names are the same, only the network is another.
+in its `Prompter`, one query for each class: stacks, tracks and names are the same, only the network is another. Each is
+measured under the names of the chain, as autonomous mode has them, and under its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 from types import SimpleNamespace
@@ -25,8 +26,11 @@ from torch.nn import functional as F
 
 from Benchmarks.table import SCANS, scores_of
 from Benchmarks.unet_control import CHANNELS, RATE, WEIGHT_DECAY, turns
+from SAMSpineLib.engine.autonomous.track_names import ChainNames
 from SAMSpineLib.models.build import build_backbone, build_segmenter
 from SAMSpineLib.models.masksam.config import CONFIGS
+from SAMSpineLib.models.masksam.network import StackAnswer
+from SAMSpineLib.models.masksam.prompt_generator import StackPrompts
 from SAMSpineLib.models.masksam.prompter import MaskSamPrompter
 from SAMSpineLib.models.sam2rad.segmenter import NORMALS
 from SAMSpineLib.training.cases import Case
@@ -35,20 +39,12 @@ from SAMSpineLib.training.masksam.stacks import STRIDE, ShownStack, StackSampler
 from SAMSpineLib.training.preparation import prepare_cases
 from SAMSpineLib.training.recipes import RECIPES, MaskSamRecipe
 
-
-@dataclass(frozen=True, eq=False)
-class Claims:
-    """What the U-Net says of stacks, as MaskSAM says it."""
-
-    logits: Tensor = field(repr=False)
-
-    def scores(self) -> Tensor:
-        """Return how much each class (B, K, D, h, w) claims a place; the first class is background."""
-        return self.logits.softmax(dim=1)[:, 1:]
+# Logit of a class that is no longer in question.
+SURE = 30.0
 
 
 class StackUNet(nn.Module):
-    """A U-Net over stacks: pictures (B, D, S, S; 0..255) in, claims of a quarter of their resolution out."""
+    """A U-Net over stacks: pictures (B, D, S, S; 0..255) in, masks of a quarter of their resolution out."""
 
     def __init__(self, classes: int, side: int) -> None:
         """Build for so many classes, background apart, and slices of so many pixels."""
@@ -57,10 +53,17 @@ class StackUNet(nn.Module):
         self.unet = UNet(3, 1, classes + 1, CHANNELS, steps, num_res_units=2)
         self.sam = SimpleNamespace(image_size=side)
 
-    def forward(self, pictures: Tensor) -> Claims:
-        """Look at stacks."""
-        logits = self.unet(pictures[:, None].float() / 255)
-        return Claims(F.avg_pool3d(logits, (1, STRIDE, STRIDE)))
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Return logits (B, classes + 1, D, S/4, S/4); the first one is background."""
+        return F.avg_pool3d(self.unet(pictures[:, None].float() / 255), (1, STRIDE, STRIDE))
+
+    def forward(self, pictures: Tensor) -> StackAnswer:
+        """Answer as MaskSAM would that had a query for each class, sure of it."""
+        masks = self.logits(pictures).float().softmax(dim=1)[:, 1:].logit(eps=1e-6)
+        classes = masks.shape[1]
+        kinds = (SURE * torch.eye(classes, classes + 1)).expand(len(masks), -1, -1)
+        boxes, tokens = (torch.zeros(*masks.shape[:3], size) for size in (4, 1))
+        return StackAnswer(kinds, masks, StackPrompts(masks, boxes, tokens))
 
 
 def main(words: Sequence[str]) -> int:
@@ -85,8 +88,11 @@ def main(words: Sequence[str]) -> int:
     found: dict[str, Any] = {"steps": steps, "parameters": sum(one.numel() for one in network.parameters())}
     for scan in SCANS:
         found[scan] = {
-            name: scores_of(given.data, scan, lambda volume, one=one: one.segment(volume).labels)
+            f"{name}, {said}": scores_of(
+                given.data, scan, lambda volume, one=one, how=how: one.segment(volume, names=how).labels
+            )
             for name, one in (("masksam", masksam), ("unet", control))
+            for said, how in (("chain", ChainNames()), ("own names", None))
         }
     print(json.dumps(found))
     return 0
@@ -104,7 +110,7 @@ def trained(recipe: MaskSamRecipe, cases: Sequence[Case], seconds: float) -> tup
     for _ in turns(optimiser, seconds, process_time):
         depth = int(rng.integers(1, recipe.depth + 1))
         drawn = [sampler.draw(rng, depth) for _ in range(recipe.batch)]
-        logits = network(torch.from_numpy(np.stack([one.pictures for one in drawn]))).logits
+        logits = network.logits(torch.from_numpy(np.stack([one.pictures for one in drawn])))
         truth = torch.stack([_classes(one, config.classes) for one in drawn])
         loss = loss_of(*(one.transpose(1, 2).flatten(0, 1) for one in (logits, truth)))  # slice by slice
         optimiser.zero_grad()

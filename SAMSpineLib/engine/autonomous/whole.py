@@ -9,9 +9,11 @@ from collections.abc import Callable, Container
 from typing import Any, Protocol
 
 from SAMSpineLib.engine.autonomous.methods import MASKSAM
+from SAMSpineLib.engine.autonomous.numbering import numberings_of
 from SAMSpineLib.engine.autonomous.result import AutoResult
 from SAMSpineLib.engine.autonomous.survey import Localises
 from SAMSpineLib.engine.autonomous.taught import levels_in
+from SAMSpineLib.engine.autonomous.track_names import NOT_NUMBERED, ChainNames, fits
 from SAMSpineLib.engine.autonomous.watch import Watch
 from SAMSpineLib.engine.earlier import found_masks
 from SAMSpineLib.engine.session import Session
@@ -42,7 +44,7 @@ def segment_alone(
     progress: StageProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> AutoResult:
-    """Segment a session's volume with MaskSAM, which finds and names vertebrae by itself.
+    """Segment a session's volume with MaskSAM, which finds vertebrae by itself, and number them as a chain.
 
     Args:
         session: with its volume set.
@@ -51,17 +53,27 @@ def segment_alone(
         cancelled: asked often; True ends the run, and nothing is changed.
     """
     watch, message = Watch({"segment": 1.0}, progress, cancelled), NOTHING_FOUND
-    found: tuple[Label, ...] = ()
+    found: dict[Label, float] = {}
+    chain = ChainNames()
     try:
         with watch.stage("segment") as tell:
-            whole = eyes.segment(MASKSAM, lambda network: network.segment(session.volume, progress=tell))
-            found = place_whole(session, whole)
+
+            def ask(network: Any) -> WholeMap:
+                names = chain if fits(network.structures) else None
+                whole: WholeMap = network.segment(session.volume, names=names, progress=tell)
+                return whole
+
+            whole = eyes.segment(MASKSAM, ask)
+            sure = dict(zip(chain.assigned.values, chain.assigned.confidence, strict=True))
+            found = {one: sure.get(one.value, whole.quality[one.value]) for one in place_whole(session, whole)}
     except Cancelled as stop:
         message = str(stop)
-    levels = levels_in(session, found, [whole.quality[one.value] for one in found]) if found else ()
+    levels = levels_in(session, tuple(found), list(found.values()))
+    numbered = chain.assigned if levels else NOT_NUMBERED
     return AutoResult(
-        grid=session.volume.grid, labels=session.result, levels=levels, ambiguous=False, alternatives=(),
-        message="" if levels else message, seconds=dict(watch.seconds),
+        grid=session.volume.grid, labels=session.result, levels=levels, ambiguous=numbered.ambiguous,
+        alternatives=numbered.alternatives, message=numbered.message if levels else message,
+        seconds=dict(watch.seconds), numberings=numberings_of(numbered, [one.value for one in levels]),
     )  # fmt: skip
 
 

@@ -1,11 +1,10 @@
-"""Along a stack in windows that overlap: whatever its length, no more is held than one window needs."""
+"""Windows along a stack, which overlap, and what lies between slices of a coarser stack."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from monai.data.utils import compute_importance_map
 from torch import Tensor
 
 
@@ -17,31 +16,6 @@ def windows(count: int, depth: int) -> list[range]:
     last = max(count - depth, 0)
     starts = [*range(0, last, max(1, depth // 2)), last]
     return [range(start, min(start + depth, count)) for start in starts]
-
-
-def blended(count: int, depth: int, answer: Callable[[range], Tensor]) -> Iterator[Tensor]:
-    """Yield the values (...) of each slice of a stack, in their order.
-
-    Where windows overlap it is their mean, in which the middle of a window counts most (a Gaussian, as in nnU-Net).
-
-    Args:
-        count: of slices.
-        depth: of a window.
-        answer: asked once for each window; returns the values (D, ...) of its slices.
-    """
-    waiting: dict[int, tuple[Tensor, Tensor]] = {}
-    every = windows(count, depth)
-    for place, window in enumerate(every):
-        values = answer(window)
-        weights = compute_importance_map((len(window),), mode="gaussian", device=values.device)
-        for number, value, weight in zip(window, values, weights, strict=True):
-            before = waiting.get(number)
-            pair = (weight * value, weight)
-            waiting[number] = pair if before is None else (before[0] + pair[0], before[1] + weight)
-        done = every[place + 1].start if place + 1 < len(every) else count
-        for number in sorted(number for number in waiting if number < done):
-            total, weight = waiting.pop(number)
-            yield total / weight
 
 
 def between(values: Iterator[Tensor], count: int, finer: int) -> Iterator[tuple[Tensor, Tensor, float]]:

@@ -40,13 +40,6 @@ class StackAnswer:
     masks: Tensor = field(repr=False)
     prompts: StackPrompts
 
-    def scores(self) -> Tensor:
-        """Return how much each class (B, K, D, h, w) claims a place: over all queries, softmax(kind) x sigmoid(mask).
-
-        Where all that is seen is "no object", nothing claims anything.
-        """
-        return torch.einsum("bnk,bndhw->bkdhw", self.kinds.softmax(dim=-1)[..., :-1], self.masks.sigmoid())
-
 
 class MaskSam(LearntOnSam):
     """Segment all classes of a stack of slices, without a prompt.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from SAMSpineLib.errors import ModelError
 from SAMSpineLib.labels import Label
-from SAMSpineLib.models.masksam.blending import between, blended
+from SAMSpineLib.models.masksam.blending import between, windows
 from SAMSpineLib.models.masksam.learnt import MaskSamCard
-from SAMSpineLib.models.masksam.network import MaskSam
+from SAMSpineLib.models.masksam.network import MaskSam, StackAnswer
+from SAMSpineLib.models.masksam.tracks import CLAIM, Track, Tracks
 from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.linear import use_onednn
 from SAMSpineLib.models.sam.promptable import SamPromptable
@@ -27,10 +28,12 @@ from SAMSpineLib.stack import Stack, own_stack
 from SAMSpineLib.volume import Volume
 
 Share = Callable[[float], None]
+Names = Callable[[Sequence[Track]], Sequence[int]]
 
-# A place belongs to the class that claims it most, if all classes together claim it by more than this: that a vertebra
-# may be L2 or L3 makes it no less a vertebra.
-CLAIM = 0.5
+# A SAM's mask has one value for so many pixels of its image, along either side.
+MASK_STRIDE = 4
+# A track that is smaller (cubic mm) is none.
+CRUMB = 500.0
 # What is found in fewer voxels than that is nothing to prompt with.
 FEWEST_VOXELS = 10
 
@@ -73,38 +76,44 @@ class MaskSamPrompter:
         """Return for each label that is found its mask, and a click where the largest piece of it is deepest."""
         return prompts_in(self.segment(volume).labels, volume)
 
-    def segment(self, volume: Volume, *, progress: Share | None = None) -> WholeMap:
+    def segment(self, volume: Volume, *, names: Names | None = None, progress: Share | None = None) -> WholeMap:
         """Return what each voxel of a volume is: the value of a label, 0 where nothing is found.
 
         Slices are looked at in windows along the axis that faces the direction of the card best, about
-        `MaskSamConfig.apart` from each other, each of them stretched to the square that the SAM sees; of what was
-        seen, no more is kept than one window holds.
+        `MaskSamConfig.apart` from each other, each of them stretched to the square that the SAM sees. What windows show
+        of the same structure is one track, with one name; see `Tracks`. A place belongs to the class that claims
+        it most, if all classes together claim it by more than `CLAIM`: that a vertebra may be L2 or L3 makes it no less
+        a vertebra.
 
         Args:
             volume: of the modality of the card, or not, at the user's risk.
+            names: given all tracks, head to foot, returns the label value of each, 0 for one that is none; without
+                it, each is as likely of a class as the network says.
             progress: called with the share (0..1) that is done; what it raises ends the run.
         """
         own = own_stack(volume.grid, NORMALS[self.card.direction])
         shown = own.spaced(self.card.config.apart)
-        values = np.array([one.value for one in self.card.structures])
+        seen = self._seen(volume, shown, progress)
+        side = self._network.sam.image_size // MASK_STRIDE
+        found = seen.found(shown.block(0, shown.count, (side, side)))
+        values, kinds = self._named(found, names)
+        scores = seen.scores(kinds, (side, side))
         size = own.voxels(volume.grid)
         labels, tally = np.zeros((own.count, *size), np.min_scalar_type(int(values.max()))), Tally()
-        seen = between(self._scores(volume, shown, progress), shown.count, own.count)
-        for number, (first, second, share) in enumerate(seen):
-            scores = torch.lerp(first, second, share)
-            if bool((scores.sum(dim=0) > CLAIM).any()):
-                labels[number] = _named(scores, values, size, tally)
+        for number, (first, second, share) in enumerate(between(scores, shown.count, own.count)):
+            both = torch.lerp(first, second, share)
+            if bool((both.sum(dim=0) > CLAIM).any()):
+                labels[number] = _labels(both, values, size, tally)
         if progress is not None:
             progress(1.0)
-        found: LabelMap = sample_labels(labels, own.block(0, own.count, size), volume.grid)
-        return WholeMap(found, tally.expected())
+        whole: LabelMap = sample_labels(labels, own.block(0, own.count, size), volume.grid)
+        return WholeMap(whole, tally.expected())
 
-    def _scores(self, volume: Volume, shown: Stack, progress: Share | None) -> Iterator[Tensor]:
-        """Return the scores (K, h, w) of all classes on each slice of a stack, one after the other."""
+    def _seen(self, volume: Volume, shown: Stack, progress: Share | None) -> Tracks:
+        """Return what windows along a stack show."""
         pictures: dict[int, Tensor] = {}
-        side = self._network.sam.image_size
-
-        def answer(window: range) -> Tensor:
+        side, tracks = self._network.sam.image_size, Tracks(shown.count)
+        for window in windows(shown.count, self.card.config.depth):
             if progress is not None:
                 progress(window.start / shown.count)
             for gone in pictures.keys() - set(window):
@@ -115,10 +124,19 @@ class MaskSamPrompter:
                     pictures[number] = torch.from_numpy(np.ascontiguousarray(picture))
             stack = torch.stack([pictures[number] for number in window])[None].to(self._device)
             with torch.inference_mode(), self._cast():
-                scores: Tensor = self._network(stack).scores()[0].float()
-            return scores.transpose(0, 1)
+                answer: StackAnswer = self._network(stack)
+            tracks.see(window, answer)
+        return tracks
 
-        return blended(shown.count, self.card.config.depth, answer)
+    def _named(self, found: Mapping[int, Track], names: Names | None) -> tuple[npt.NDArray[np.int_], dict[int, Tensor]]:
+        """Return values (K,) of labels, and how much each track that is no crumb is of each of them (K,)."""
+        kept = sorted((one for one in found if found[one].size > CRUMB), key=lambda one: -found[one].centre[2])
+        if names is None:
+            known = np.array([one.value for one in self.card.structures])
+            return known, {one: torch.from_numpy(found[one].chances).float() for one in kept}
+        chosen = {one: value for one, value in zip(kept, names([found[one] for one in kept]), strict=True) if value}
+        values = np.unique(list(chosen.values()) or [0])
+        return values, {one: torch.from_numpy(values == value).float() for one, value in chosen.items()}
 
 
 def prompts_in(labels: LabelMap, volume: Volume) -> dict[int, list[Prompt]]:
@@ -140,7 +158,7 @@ def prompts_in(labels: LabelMap, volume: Volume) -> dict[int, list[Prompt]]:
     return prompts
 
 
-def _named(scores: Tensor, values: npt.NDArray[np.int_], size: tuple[int, int], tally: Tally) -> LabelMap:
+def _labels(scores: Tensor, values: npt.NDArray[np.int_], size: tuple[int, int], tally: Tally) -> LabelMap:
     """Return the labels of a slice (H, W) from the scores (K, h, w) of all values, and count them."""
     claimed = _stretched(scores.sum(dim=0, keepdim=True), size)[0] > CLAIM
     can_win = scores.amax(dim=(1, 2)) > CLAIM / len(scores)  # who claims most of so much claims more than that

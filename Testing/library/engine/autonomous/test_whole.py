@@ -9,6 +9,8 @@ from SAMSpineLib.atlas.atlas import Atlas
 from SAMSpineLib.engine.autonomous.run import run_autonomous
 from SAMSpineLib.errors import Cancelled
 from SAMSpineLib.labels import spine_labels
+from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
+from SAMSpineLib.models.masksam.tracks import Track
 from SAMSpineLib.models.whole_map import Tally, WholeMap
 from SAMSpineLib.prompts import Point
 from SAMSpineLib.volume import Volume
@@ -21,7 +23,8 @@ class Knows:
 
     def __init__(self, spine, *, silent=False):
         self.spine, self.silent = spine, silent
-        self.said = None
+        self.said, self.tracks = None, []
+        self.structures = tuple(spine_labels().by_value(value) for value in LEVEL_VALUES)
 
     def localise(self, volume, *, progress=None):
         return self.spine.ideal
@@ -34,10 +37,15 @@ class Knows:
         knows = self
 
         class Network:
-            def segment(self, volume, *said, progress):
-                knows.said = said
+            structures = knows.structures
+
+            def segment(self, volume, *said, progress, names=None):
+                knows.said, knows.names = said, names
                 progress(0.5)
                 labels = np.zeros_like(knows.spine.labels) if knows.silent else knows.spine.labels
+                if knows.tracks:
+                    values = np.unique(labels)
+                    labels = np.array([0, *names(knows.tracks)], labels.dtype)[np.searchsorted(values, labels)]
                 return WholeMap(labels, dict.fromkeys((int(value) for value in np.unique(labels) if value), 0.9))
 
         return Network()
@@ -58,6 +66,27 @@ def test_masksam_names_and_segments_without_a_localiser(session, low_back):
     for one in result.levels:
         assert np.linalg.norm(np.array(one.centre) - low_back.centres.get(one.value, one.centre)) < 15
     assert told == [("segment", 0.0), ("segment", 0.5)]
+
+
+def test_masksam_s_chain_is_numbered_as_a_whole_and_other_numberings_are_offered(session, low_back):
+    eyes = Knows(low_back)
+    values = sorted({int(value) for value in np.unique(low_back.labels)} - {0})
+    unsure = np.full(len(LEVEL_VALUES), 1 / len(LEVEL_VALUES))
+    eyes.tracks = [Track(np.array([0.0, 0.0, -30.0 * place]), 40e3, unsure) for place in range(len(values))]
+    result = run_autonomous(session, eyes, "masksam")
+    found = [one.value for one in result.levels]
+    assert found == list(range(found[0], found[0] + len(values)))
+    assert result.ambiguous
+    assert result.numberings[0].values == tuple(found)
+    assert len(result.numberings) > 1
+    assert "ambiguous" in result.message
+
+
+def test_a_masksam_of_other_structures_names_them_itself(session, low_back):
+    eyes = Knows(low_back)
+    eyes.structures = eyes.structures[:3]
+    assert run_autonomous(session, eyes, "masksam").levels
+    assert eyes.names is None
 
 
 def test_its_masks_are_steps_to_undo_and_a_click_corrects_them(session, low_back):

@@ -10,8 +10,7 @@ import torch
 from SAMSpineLib.errors import ModelError
 from SAMSpineLib.models.masksam import network as masksam_network
 from SAMSpineLib.models.masksam.config import CONFIGS
-from SAMSpineLib.models.masksam.network import MaskSam, StackAnswer
-from SAMSpineLib.models.masksam.prompt_generator import StackPrompts
+from SAMSpineLib.models.masksam.network import MaskSam
 from SAMSpineLib.models.sam.config import SAM_CONFIGS
 from SAMSpineLib.models.sam.networks import build_sam
 from SAMSpineLib.models.sam2rad.frozen_sam import FrozenSam
@@ -36,7 +35,6 @@ def test_it_answers_for_every_query_and_slice(backbone, built):
     assert answer.kinds.shape == (2, 4, 4)
     assert answer.masks.shape == answer.prompts.masks.shape == (2, 4, 3, 16, 16)
     assert answer.prompts.boxes.shape == (2, 4, 3, 4)
-    assert answer.scores().shape == (2, 3, 3, 16, 16)
     assert all(torch.isfinite(one).all() for one in (answer.kinds, answer.masks, answer.prompts.masks))
 
 
@@ -91,24 +89,6 @@ def test_answers_do_not_depend_on_how_many_are_decoded_or_stacked_at_once(backbo
         parts = [model(one[None]) for one in shown]
     torch.testing.assert_close(whole.masks, torch.cat([one.masks for one in parts]), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(whole.kinds, torch.cat([one.kinds for one in parts]), atol=1e-4, rtol=1e-4)
-
-
-def test_a_stack_in_which_every_query_sees_no_object_is_claimed_by_nothing():
-    kinds = torch.zeros(1, 4, 4)
-    kinds[..., -1] = 40.0
-    prompts = StackPrompts(torch.zeros(1, 4, 2, 8, 8), torch.zeros(1, 4, 2, 4), torch.zeros(1, 4, 2, 32))
-    answer = StackAnswer(kinds, torch.full((1, 4, 2, 8, 8), 9.0), prompts)
-    assert answer.scores().max() < 1e-6
-
-
-def test_a_sure_query_gives_its_class_its_mask():
-    kinds = torch.full((1, 2, 4), -40.0)
-    kinds[0, 0, 1] = kinds[0, 1, 3] = 40.0
-    masks = torch.randn(1, 2, 2, 8, 8)
-    prompts = StackPrompts(masks, torch.zeros(1, 2, 2, 4), torch.zeros(1, 2, 2, 32))
-    scores = StackAnswer(kinds, masks, prompts).scores()
-    torch.testing.assert_close(scores[0, 1], masks[0, 0].sigmoid())
-    assert scores[0, [0, 2]].max() < 1e-6
 
 
 def test_every_learnt_weight_has_a_gradient_and_none_of_the_sam_has_one(backbone, built):
