@@ -6,7 +6,7 @@ overlap, as in MinVIS (Huang et al., NeurIPS 2022, section 3.3), where it is by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -26,6 +26,10 @@ CLAIM = 0.5
 FAINT = 0.05
 # Masks of the same structure in two windows overlap at least so much (sum of products over that of the union).
 SAME = 0.2
+# A track that has the most of less than `DOUBLE` of those places that it claims by more than `LITTLE` is a double of
+# others: two queries saw the same structure, or one saw parts of two.
+DOUBLE, LITTLE = 0.43, 0.2
+NEXT_TO_NOTHING = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,28 +97,46 @@ class Tracks:
         return [linked[query] if query in linked else next(fresh) for query in range(len(claims))]
 
     def found(self, block: Grid) -> dict[int, Track]:
-        """Return, by its number, each track that claims some place most.
+        """Return, by its number, each track that is no double of others.
+
+        A double has the most of too few of the places that it claims; the worst goes first, and what it claimed is
+        the others' then.
 
         Args:
             block: the grid (D, h, w) of masks of all slices.
         """
-        sizes, middles = np.zeros(len(self._chances)), np.zeros((len(self._chances), 3))
-        for depth, (numbers, claims) in enumerate(self._slices()):
-            if not len(numbers):
-                continue
-            winner = claims.argmax(dim=0).numpy()
-            rows, columns = np.nonzero((claims.sum(dim=0) > CLAIM).numpy())
-            won = np.array(numbers)[winner[rows, columns]]
-            np.add.at(sizes, won, 1)
-            np.add.at(middles, won, np.stack([columns, rows, np.full(len(rows), depth)], axis=1))
+        left = set(self._chances)
+        while True:
+            places = self._shared_out(left)
+            shares = {one: len(won) / max(claimed, 1) for one, (won, claimed) in places.items()}
+            worst = min(shares.values(), default=1.0)
+            if worst >= DOUBLE:
+                break
+            left -= {one for one, share in shares.items() if share <= max(worst, NEXT_TO_NOTHING)}
         voxel = float(np.prod(block.spacing))
         return {
             one: Track(
-                block.to_ras(middles[one] / sizes[one]), sizes[one] * voxel,
+                block.to_ras(won.mean(axis=0)), len(won) * voxel,
                 (self._chances[one] / self._chances[one].sum()).double().numpy(),
             )
-            for one in np.flatnonzero(sizes).tolist()
+            for one, (won, _) in places.items()
         }  # fmt: skip
+
+    def _shared_out(self, tracks: Set[int]) -> dict[int, tuple[npt.NDArray[np.float64], int]]:
+        """Return for each of some tracks the places (n, 3; column, row, slice) that it wins, and how many it claims."""
+        won: dict[int, list[npt.NDArray[np.float64]]] = {one: [np.zeros((0, 3))] for one in tracks}
+        claimed = dict.fromkeys(tracks, 0)
+        for depth, (numbers, claims) in enumerate(self._slices()):
+            kept = [place for place, one in enumerate(numbers) if one in tracks]
+            if not kept:
+                continue
+            mine = claims[kept]
+            winner = torch.where(mine.sum(dim=0) > CLAIM, mine.argmax(dim=0), -1).numpy()
+            for row, (place, here) in enumerate(zip(kept, (mine > LITTLE).sum(dim=(1, 2)).tolist(), strict=True)):
+                rows, columns = np.nonzero(winner == row)
+                won[numbers[place]].append(np.stack([columns, rows, np.full(len(rows), float(depth))], axis=1))
+                claimed[numbers[place]] += here
+        return {one: (np.concatenate(won[one]), claimed[one]) for one in sorted(tracks)}
 
     def scores(self, names: dict[int, Tensor], shape: Sequence[int]) -> Iterator[Tensor]:
         """Yield how much each class claims each place (K, h, w) of a slice: over all tracks, name x claim.

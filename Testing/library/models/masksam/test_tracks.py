@@ -113,3 +113,25 @@ def test_where_windows_differ_the_middle_of_a_window_counts_most():
     assert claims[1] == pytest.approx(1.0, abs=1e-2)
     assert claims[2] > claims[3]
     assert claims[4] < claims[5]
+
+
+def test_a_double_is_no_track_and_what_it_claims_is_the_others():
+    every = windows(DEPTH, 4)
+    answers = [shown(one, swapped=False) for one in every]
+    for answer in answers:  # a third query sees the lower half of one and the upper half of the other, less surely
+        answer.masks[0, 1, :, 4:11, 4:12] = 20.0
+        answer.kinds[0, 1] = torch.tensor([0.0, 1.0, 0.0, 2.0])
+    tracks = seen(*answers)
+    found = tracks.found(BLOCK)
+    assert sorted(round(one.size) for one in found.values()) == [DEPTH * 5 * 8 * 12] * 2
+    assert {int(one.chances.argmax()) for one in found.values()} == {0, 1}
+
+
+def test_what_two_queries_see_alike_is_one_track():
+    answers = [shown(one, swapped=False) for one in windows(DEPTH, 4)]
+    for answer in answers:
+        answer.masks[0, 1] = answer.masks[0, 0]
+        answer.kinds[0, 1] = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    found = seen(*answers).found(BLOCK)
+    assert len(found) == 2
+    assert max(found.values(), key=lambda one: one.centre[2]).chances[0] == pytest.approx(1.0, abs=1e-3)
