@@ -11,6 +11,7 @@ import pytest
 from SAMSpineLib.engine.autonomous.pipeline import NOTHING_FOUND, segment_spine
 from SAMSpineLib.engine.autonomous.prompters import centre_prompts, pseudo_masks
 from SAMSpineLib.engine.autonomous.survey import survey
+from SAMSpineLib.engine.autonomous.track_names import ChainNames
 from SAMSpineLib.engine.session import Session
 from SAMSpineLib.evaluation.metrics import dice
 from SAMSpineLib.evaluation.robot import next_click
@@ -80,6 +81,27 @@ def test_ma_sam_betters_the_coarse_masks_that_it_is_told(networks: Any, lumbar: 
     scores = [dice(truth == value, found == value) for value in LUMBAR]
     coarse = [dice(truth == value, told_of(said, value, volume.grid)) for value in LUMBAR]
     assert np.mean(scores) > max(0.7, np.mean(coarse))
+
+
+def test_masksam_alone_finds_a_lumbar_spine_roughly_and_its_mask_can_be_corrected(lumbar: Any) -> None:
+    from SAMSpineLib.engine.autonomous.whole import place_whole
+    from SAMSpineLib.models.build import build_segmenter
+
+    truth = lumbar[2]
+    session = Session(lumbar[0].model)
+    session.set_volume(lumbar[0].volume)
+    whole = build_segmenter("masksam").segment(session.volume, names=ChainNames())
+    found = place_whole(session, whole)
+    best = [max(dice(truth == value, whole.labels == one.value) for one in found) for value in LUMBAR]
+    assert np.mean(best) > 0.5
+    value = LUMBAR[int(np.argmax(best))]
+    worst = max(found, key=lambda one: dice(truth == value, whole.labels == one.value))
+    session.select(worst)
+    wanted, before = truth == value, session.result == worst.value
+    missed = next_click(wanted, before, session.volume.grid, rng=np.random.default_rng(0))
+    assert missed is not None
+    session.add(missed)
+    assert dice(wanted, session.result == worst.value) > dice(wanted, before)
 
 
 def told_of(said: LevelProbabilities, value: int, grid: Grid) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,6 +17,7 @@ from SAMSpineLib.models.masksam.network import MaskSam
 from SAMSpineLib.models.sam.config import OWN_CONFIGS
 from SAMSpineLib.models.sam.networks import build_sam2
 from SAMSpineLib.models.taught_file import TaughtStructure, fingerprint
+from SAMSpineLib.volume import Volume
 
 
 def card_for(model: MaskSam, network: torch.nn.Module, name: str = "sam-spine-smoke") -> MaskSamCard:
@@ -87,3 +89,12 @@ def _card_text(path):
 
     with safe_open(path, "pt") as handle:
         return handle.metadata()["card"]
+
+
+@pytest.mark.parametrize("grey", ["air", "water", "noise"])
+def test_in_a_volume_without_a_structure_the_bundled_network_sees_no_object(grey):
+    shape = (40, 60, 40)
+    values = {"air": np.full(shape, -1000), "water": np.full(shape, 30)}
+    image = values.get(grey, np.random.default_rng(0).normal(40, 40, shape)).astype(np.int16)
+    volume = Volume.from_array(image, np.diag([3.0, 3.0, 3.0, 1.0]), modality="CT")
+    assert not build_segmenter("masksam").segment(volume).labels.any()
