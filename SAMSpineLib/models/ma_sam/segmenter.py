@@ -16,7 +16,7 @@ from SAMSpineLib.labels import Label
 from SAMSpineLib.models.ma_sam.learnt import MaSamCard
 from SAMSpineLib.models.ma_sam.network import MaSam
 from SAMSpineLib.models.ma_sam.pseudo_masks import PseudoMasks
-from SAMSpineLib.models.masksam.blending import between
+from SAMSpineLib.models.masksam.windows import between
 from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.linear import use_onednn
 from SAMSpineLib.models.sam.promptable import SamPromptable

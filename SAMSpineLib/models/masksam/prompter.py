@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from SAMSpineLib.errors import ModelError
 from SAMSpineLib.labels import Label
-from SAMSpineLib.models.masksam.blending import between, windows
 from SAMSpineLib.models.masksam.learnt import MaskSamCard
 from SAMSpineLib.models.masksam.network import MaskSam, StackAnswer
 from SAMSpineLib.models.masksam.tracks import CLAIM, Track, Tracks
+from SAMSpineLib.models.masksam.windows import between, windows
 from SAMSpineLib.models.precision import Precision, casting
 from SAMSpineLib.models.sam.linear import use_onednn
 from SAMSpineLib.models.sam.promptable import SamPromptable

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from SAMSpineLib.models.masksam.blending import windows
 from SAMSpineLib.models.masksam.network import StackAnswer
 from SAMSpineLib.models.masksam.prompt_generator import StackPrompts
 from SAMSpineLib.models.masksam.tracks import Tracks
+from SAMSpineLib.models.masksam.windows import windows
 from SAMSpineLib.volume import Grid
 
 DEPTH, SIDE, CLASSES, QUERIES = 9, 16, 3, 4

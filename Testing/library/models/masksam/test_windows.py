@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from SAMSpineLib.models.masksam.blending import between, windows
+from SAMSpineLib.models.masksam.windows import between, windows
 
 
 @settings(max_examples=80, deadline=None)
