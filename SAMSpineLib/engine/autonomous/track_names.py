@@ -7,14 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from SAMSpineLib.engine.autonomous.level_chain import SACRUM, LevelSettings
+from SAMSpineLib.engine.autonomous.level_chain import SACRUM
 from SAMSpineLib.engine.autonomous.levels import LevelAssignment, assign_levels
 from SAMSpineLib.labels import Label
 from SAMSpineLib.models.localiser.localisation import LEVEL_VALUES
 from SAMSpineLib.models.masksam.tracks import Track
 
-# A track's chances are means over its slices, and modest already; below the least, nothing is believed.
-SETTINGS = LevelSettings(temperature=1.0)
+# A chance below this is none.
 LEAST = 1e-3
 # What is smaller than this share of the median is a splinter of a neighbour.
 SPLINTER = 0.15
@@ -56,4 +55,4 @@ def _numbered(chain: Sequence[Track]) -> LevelAssignment:
         return NOT_NUMBERED
     evidence = np.log(np.array([one.chances for one in chain]).clip(min=LEAST))
     gaps = [float(np.linalg.norm(upper.centre - lower.centre)) for upper, lower in pairwise(chain)]
-    return assign_levels(evidence, gaps, settings=SETTINGS)
+    return assign_levels(evidence, gaps)
