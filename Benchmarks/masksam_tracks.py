@@ -25,11 +25,13 @@ from SAMSpineLib.models.masksam import tracks
 from SAMSpineLib.training.cases import load_phantom, phantom_files
 
 LEVELS = 29
+# Only what has no place at all is left out then.
+WITH_DOUBLES = 1e-6
 WAYS = {
     "chain": (True, tracks.DOUBLE),
-    "chain, with doubles": (True, 0.0),
+    "chain, with doubles": (True, WITH_DOUBLES),
     "own names": (False, tracks.DOUBLE),
-    "own names, with doubles": (False, 0.0),
+    "own names, with doubles": (False, WITH_DOUBLES),
 }
 
 
