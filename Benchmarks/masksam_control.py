@@ -31,11 +31,11 @@ from SAMSpineLib.models.build import build_backbone, build_segmenter
 from SAMSpineLib.models.masksam.config import CONFIGS
 from SAMSpineLib.models.masksam.network import StackAnswer
 from SAMSpineLib.models.masksam.prompt_generator import StackPrompts
-from SAMSpineLib.models.masksam.prompter import MaskSamPrompter
+from SAMSpineLib.models.masksam.prompter import MASK_STRIDE, MaskSamPrompter
 from SAMSpineLib.models.sam2rad.segmenter import NORMALS
 from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.ma_sam.losses import ClassLoss
-from SAMSpineLib.training.masksam.stacks import STRIDE, ShownStack, StackSampler
+from SAMSpineLib.training.masksam.stacks import ShownStack, StackSampler
 from SAMSpineLib.training.preparation import prepare_cases
 from SAMSpineLib.training.recipes import RECIPES, MaskSamRecipe
 
@@ -55,7 +55,7 @@ class StackUNet(nn.Module):
 
     def logits(self, pictures: Tensor) -> Tensor:
         """Return logits (B, classes + 1, D, S/4, S/4); the first one is background."""
-        return F.avg_pool3d(self.unet(pictures[:, None].float() / 255), (1, STRIDE, STRIDE))
+        return F.avg_pool3d(self.unet(pictures[:, None].float() / 255), (1, MASK_STRIDE, MASK_STRIDE))
 
     def forward(self, pictures: Tensor) -> StackAnswer:
         """Answer as MaskSAM would that had a query for each class, sure of it."""

@@ -16,6 +16,7 @@ from unittest import mock
 
 import numpy as np
 
+from Benchmarks.table import LEVELS
 from SAMSpineLib.engine.autonomous.track_names import ChainNames
 from SAMSpineLib.evaluation.identification import score_labels
 from SAMSpineLib.evaluation.metrics import mean_of
@@ -24,7 +25,6 @@ from SAMSpineLib.models.build import build_segmenter
 from SAMSpineLib.models.masksam import tracks
 from SAMSpineLib.training.cases import load_phantom, phantom_files
 
-LEVELS = 29
 # Only what has no place at all is left out then.
 WITH_DOUBLES = 1e-6
 WAYS = {

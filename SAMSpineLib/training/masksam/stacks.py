@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from SAMSpineLib.models.intensity import normalise
+from SAMSpineLib.models.masksam.prompter import MASK_STRIDE
 from SAMSpineLib.models.sam.channels import BONE_HU
 from SAMSpineLib.prompts import Ras
 from SAMSpineLib.resampling import AIR_HU, sample, sample_labels
@@ -19,8 +20,8 @@ from SAMSpineLib.training.cases import Case
 from SAMSpineLib.training.localiser_targets import level_kinds
 from SAMSpineLib.volume import Grid
 
-# Of what a mask shows, the network's image has so many pixels along either side; truth is read twice as fine.
-STRIDE, FINER = 4, 2
+# Truth is read so many times finer than a mask.
+FINER = 2
 # A structure is in a stack from so many of the mask's values on.
 SMALLEST = 6
 BESIDE_THE_SPINE = 0.1
@@ -69,7 +70,7 @@ class StackSampler:
         stack = self._stack(case, rng, depth)
         grid = stack.block(0, depth, (self.side, self.side))
         pictures = pictured(case, grid, rng)
-        side = self.side // STRIDE * FINER
+        side = self.side // MASK_STRIDE * FINER
         marked = sample_labels(case.labels, case.image.grid, stack.block(0, depth, (side, side)))
         kinds, shares = shares_of(self._kinds[np.minimum(marked, len(self._kinds) - 1)])
         return ShownStack(pictures, kinds, shares)
